@@ -1,0 +1,138 @@
+"""Checks of input arrays, and random generators."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+
+from partwise._errors import explain
+
+__all__ = ["check_entries", "check_kind", "check_start", "generator"]
+
+Matrix = Any  # an ndarray or a SciPy sparse array: their common part has no type of its own
+
+
+def generator(seed: Any) -> np.random.RandomState | np.random.Generator:
+    """Return a generator made of an int, None or a generator; the global one stays untouched."""
+    if isinstance(seed, (np.random.RandomState, np.random.Generator)):
+        return seed
+    return np.random.default_rng(seed)
+
+
+def check_kind(X: Any, subject: str) -> None:
+    """Raise for what would be read as something else than the user meant.
+
+    Raises
+    ------
+    TypeError
+        A masked array with masked entries.
+    ValueError
+        Strings, dates, records.
+    """
+    if isinstance(X, np.ma.MaskedArray) and np.ma.getmaskarray(X).any():
+        count = int(np.ma.getmaskarray(X).sum())
+        raise TypeError(
+            explain(
+                subject,
+                f"a masked array with {count} masked entries",
+                "a plain array, since a mask would be ignored silently",
+                "Fill the masked entries with .filled(value), or drop their rows or columns.",
+            )
+        )
+    kind = getattr(getattr(X, "dtype", None), "kind", "")
+    if kind and kind in "USMmV":
+        raise ValueError(
+            explain(
+                subject,
+                f"dtype {X.dtype}",
+                "numbers (floating point, integer or boolean)",
+                "Convert the entries first, for example with X.astype(float).",
+            )
+        )
+
+
+def _stored(X: Matrix) -> np.ndarray:
+    return X.data if sparse.issparse(X) else X
+
+
+def _where(X: Matrix, bad: np.ndarray) -> tuple[int, ...]:
+    flat = int(np.argmax(bad.reshape(-1)))
+    if sparse.issparse(X):
+        rows, columns = X.tocoo().coords
+        return int(rows[flat]), int(columns[flat])
+    return tuple(int(i) for i in np.unravel_index(flat, X.shape))
+
+
+def check_entries(X: Matrix, subject: str) -> None:
+    """Raise ValueError if ``X`` holds NaN, infinite or negative entries, and say where."""
+    stored = _stored(X)
+    if stored.size == 0:
+        return
+    low, high = float(stored.min()), float(stored.max())
+    if not (np.isfinite(low) and np.isfinite(high)):
+        for name, bad in (("NaN", np.isnan(stored)), ("inf", np.isinf(stored))):
+            if bad.any():
+                raise ValueError(
+                    explain(
+                        f"Input {subject} contains {name}",
+                        f"{int(bad.sum())} such entries, the first at {_where(X, bad)}",
+                        "finite entries only",
+                        "Impute or drop them; for infinite entries look for an overflow or "
+                        "a division by zero before this step.",
+                    )
+                )
+    if low < 0:
+        bad = stored < 0
+        raise ValueError(
+            explain(
+                f"Negative values in data passed to {subject}",
+                f"{int(bad.sum())} negative entries, the smallest {low:.6g}, "
+                f"the first at {_where(X, bad)}",
+                "entries ≥ 0",
+                "If they are noise around zero, clip them with np.maximum(X, 0); "
+                "if they carry meaning, this model does not fit the data.",
+            )
+        )
+
+
+def check_start(
+    start: Any, shape: tuple[int | None, int | None], dtype: np.dtype, subject: str
+) -> np.ndarray:
+    """Return a start factor as an array, or raise with what is wrong with it.
+
+    Raises
+    ------
+    ValueError
+        Wrong number of dimensions or shape, NaN, infinite or negative entries, all zero.
+    TypeError
+        A dtype other than that of the data.
+    """
+    check_kind(start, subject)
+    array = np.asarray(start)
+    if array.ndim != 2:
+        raise ValueError(
+            explain(subject, f"{array.ndim} dimensions", "a 2-dimensional array of start values")
+        )
+    for axis, (word, wanted) in enumerate(zip(("first", "second"), shape, strict=True)):
+        if wanted is not None and array.shape[axis] != wanted:
+            message = (
+                f"Array with wrong {word} dimension passed to {subject}. Expected {wanted}, "
+                f"but got {array.shape[axis]} (shape {array.shape})."
+            )
+            raise ValueError(message)
+    if array.dtype != dtype:
+        message = (
+            f"{subject} should have the same dtype as X. Got {array.dtype}, wanted {dtype}. "
+            f"Convert it with .astype(np.{dtype})."
+        )
+        raise TypeError(message)
+    check_entries(array, subject)
+    if not array.any():
+        message = (
+            f"Array passed to {subject} is full of zeros, from where no solver can start. "
+            "Pass positive start values."
+        )
+        raise ValueError(message)
+    return array

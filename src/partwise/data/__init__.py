@@ -1,0 +1,9 @@
+"""Views of the data: how X is stored, and nothing else."""
+
+from partwise.data.base import Data
+from partwise.data.blocks import RowBlocks
+from partwise.data.dense import Dense
+from partwise.data.sparse import Sparse
+from partwise.data.views import as_data
+
+__all__ = ["Data", "Dense", "RowBlocks", "Sparse", "as_data"]

@@ -1,0 +1,77 @@
+"""What every view of the data answers."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+__all__ = ["Data", "even_blocks"]
+
+Index = slice | np.ndarray
+
+
+def even_blocks(rows: int, width: int) -> Iterator[slice]:
+    """Cut ``range(rows)`` into slices of at most ``width`` rows."""
+    for start in range(0, rows, width):
+        yield slice(start, min(start + width, rows))
+
+
+class Data(ABC):
+    """An array X with samples along its first axis, however it is stored.
+
+    ``X @ H`` and ``X.T @ W`` are its two products; everything else is done block by block
+    of rows, so that no temporary of the size of X appears.
+    """
+
+    shape: tuple[int, ...]
+    dtype: np.dtype
+    is_sparse: bool = False
+
+    @abstractmethod
+    def rows(self, index: Index) -> Data:
+        """Return the view of some rows: a slice shares memory, an index array copies."""
+
+    @abstractmethod
+    def __matmul__(self, H: np.ndarray) -> np.ndarray:
+        """Return ``X H``."""
+
+    @property
+    @abstractmethod
+    def T(self) -> Any:
+        """Something whose ``@ W`` is ``Xᵀ W``."""
+
+    @abstractmethod
+    def blocks(self, *, densify: bool = False) -> Iterator[slice]:
+        """Return slices of rows that suit one pass; ``densify``: each will become dense."""
+
+    @abstractmethod
+    def to_dense(self) -> np.ndarray:
+        """Return X as a C-ordered array; only ever called on a block of rows."""
+
+    @abstractmethod
+    def sum(self) -> float:
+        """Return ``Σ X`` in float64."""
+
+    @abstractmethod
+    def sum_of_squares(self) -> float:
+        """Return ``Σ X²`` in float64."""
+
+    @abstractmethod
+    def smallest(self) -> float:
+        """Return the smallest entry, stored or not."""
+
+    @property
+    def size(self) -> int:
+        """The number of entries, stored or not (a Python int, which cannot overflow)."""
+        size = 1
+        for length in self.shape:
+            size *= int(length)
+        return size
+
+    @property
+    def mean(self) -> float:
+        """The mean over all entries, stored or not."""
+        return self.sum() / self.size

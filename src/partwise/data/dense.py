@@ -1,0 +1,74 @@
+"""Dense data of any order, held as one array in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cached_property
+
+import numpy as np
+
+from partwise.data.base import Data, Index, even_blocks
+from partwise.kernels import inner
+
+__all__ = ["Dense"]
+
+# Entries of a block: it and its temporaries stay in the outer cache, and the products of
+# a block are still large enough for the machine's own matrix product.
+BLOCK = 2**20
+
+
+class Dense(Data):
+    """A dense array; C order and Fortran order are kept, others are copied once."""
+
+    def __init__(self, array: np.ndarray) -> None:
+        contiguous = array.flags.c_contiguous or array.flags.f_contiguous
+        self.array = array if contiguous else np.ascontiguousarray(array)
+        self.shape = array.shape
+        self.dtype = array.dtype
+
+    def rows(self, index: Index) -> Dense:
+        return Dense._view(self.array[index])
+
+    @classmethod
+    def _view(cls, array: np.ndarray) -> Dense:
+        view = cls.__new__(cls)
+        view.array, view.shape, view.dtype = array, array.shape, array.dtype
+        return view
+
+    def __matmul__(self, H: np.ndarray) -> np.ndarray:
+        return self.array @ H
+
+    @property
+    def T(self) -> np.ndarray:
+        return self.array.T
+
+    def __array__(self, dtype: object = None, copy: object = None) -> np.ndarray:
+        return self.array
+
+    def blocks(self, *, densify: bool = False) -> Iterator[slice]:
+        per_row = max(1, self.size // max(1, self.shape[0]))
+        return even_blocks(self.shape[0], max(64, BLOCK // per_row))
+
+    def to_dense(self) -> np.ndarray:
+        return np.ascontiguousarray(self.array)
+
+    @cached_property
+    def _sum(self) -> float:
+        return float(self.array.sum(dtype=np.float64))
+
+    @cached_property
+    def _sum_of_squares(self) -> float:
+        total = 0.0
+        for block in self.blocks():
+            part = np.ascontiguousarray(self.array[block])
+            total += inner(part, part)
+        return total
+
+    def sum(self) -> float:
+        return self._sum
+
+    def sum_of_squares(self) -> float:
+        return self._sum_of_squares
+
+    def smallest(self) -> float:
+        return float(self.array.min())

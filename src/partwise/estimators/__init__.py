@@ -1,0 +1,7 @@
+"""The faces that scikit-learn users know."""
+
+from partwise.estimators.function import non_negative_factorization
+from partwise.estimators.mini_batch_nmf import MiniBatchNMF
+from partwise.estimators.nmf import NMF
+
+__all__ = ["NMF", "MiniBatchNMF", "non_negative_factorization"]

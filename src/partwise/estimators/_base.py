@@ -1,0 +1,330 @@
+"""What NMF and MiniBatchNMF share: parameters, checks, and what one does with the parts."""
+
+from __future__ import annotations
+
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.exceptions import ConvergenceWarning, NotFittedError
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from partwise._arrays import check_entries, check_kind
+from partwise._errors import explain
+from partwise.data import as_data
+from partwise.estimators import _runs
+from partwise.estimators._explain import Explained, explained
+from partwise.estimators._units import Unit
+from partwise.init import STARTS
+from partwise.losses import as_loss
+from partwise.solvers import project_rows
+
+__all__ = ["BaseNMF"]
+
+_NORMS = {
+    "l1": lambda H: H.sum(axis=1),
+    "l2": lambda H: np.sqrt(np.square(H, dtype=np.float64).sum(axis=1)),
+    "max": lambda H: H.max(axis=1),
+}
+
+
+class BaseNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+    """Parameters, checks and results that all estimators of X ≈ W H share."""
+
+    _parameter_constraints: dict = {  # noqa: RUF012
+        "n_components": [
+            Interval(Integral, 1, None, closed="left"),
+            None,
+            StrOptions({"auto"}),
+        ],
+        "init": [StrOptions({*STARTS, "custom"}), None],
+        "beta_loss": [StrOptions({"frobenius", "kullback-leibler", "itakura-saito"}), Real],
+        "tol": [Interval(Real, 0, None, closed="left")],
+        "max_iter": [Interval(Integral, 1, None, closed="left")],
+        "random_state": ["random_state", np.random.Generator],
+        "alpha_W": [Interval(Real, 0, None, closed="left")],
+        "alpha_H": [Interval(Real, 0, None, closed="left"), StrOptions({"same"})],
+        "l1_ratio": [Interval(Real, 0, 1, closed="both")],
+        "verbose": ["verbose"],
+        "n_init": [Interval(Integral, 1, None, closed="left")],
+        "n_jobs": [Integral, None],
+        "max_time": [Interval(Real, 0, None, closed="neither"), None],
+    }
+
+    # --- fitting -------------------------------------------------------------------------
+
+    def fit(self, X: Any, y: Any = None, **params: Any) -> BaseNMF:
+        """Learn the factors of X; see `fit_transform` for the parameters.
+
+        Returns
+        -------
+        self
+        """
+        self.fit_transform(X, **params)
+        return self
+
+    def _check_data(self, X: Any, *, reset: bool) -> Any:
+        check_kind(X, "X")
+        try:
+            X = validate_data(
+                self,
+                X,
+                reset=reset,
+                accept_sparse="csr",
+                dtype=[np.float64, np.float32],
+                ensure_all_finite=False,
+                ensure_min_features=2 if reset else 1,
+            )
+        except (TypeError, ValueError) as error:
+            if getattr(getattr(X, "dtype", None), "kind", "") != "O":
+                raise
+            message = explain(
+                "X",
+                f"an array of objects that are not all numbers ({error})",
+                "numbers",
+                "Encode or drop what is not a number, then use X.astype(float).",
+            )
+            raise type(error)(message) from error
+        check_entries(X, f"{type(self).__name__} (input X)")
+        return X
+
+    def _keep(self, outcome: _runs.Outcome, X: Any) -> None:
+        self.components_ = outcome.components
+        self.W_ = outcome.W
+        self.n_components_ = len(outcome.components)
+        self.n_iter_ = outcome.n_iter
+        self.reconstruction_err_ = outcome.reconstruction_err
+        self.beta_loss_ = outcome.beta_loss
+        self.objective_ = outcome.objective
+        self.objective_history_ = outcome.objective_history
+        self.time_history_ = outcome.time_history
+        self.objectives_ = outcome.objectives
+        self.kkt_ = outcome.kkt
+        self.converged_ = outcome.converged
+        self.stop_reason_ = outcome.stop_reason
+        self.solver_ = outcome.solver
+        self.init_ = outcome.init
+        self.seed_ = outcome.seed
+        self._explained = outcome.explained
+        _runs.warn_about(outcome, self, X)
+
+    # --- using the parts -----------------------------------------------------------------
+
+    def transform(self, X: Any) -> np.ndarray:
+        """Find W for new samples with the components fixed.
+
+        Each row is found on its own and does not depend on the others: exactly for the
+        squared loss, else by multiplicative updates to a tenth of ``tol``. The components
+        are not changed.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Entries ≥ 0, in the unit of the training data.
+
+        Returns
+        -------
+        W : ndarray of shape (n_samples, n_components)
+            In the dtype of X. Cost O(stored entries · k + n_samples · k³) for the squared
+            loss.
+        """
+        check_is_fitted(self, "components_")
+        X = self._check_data(X, reset=False)
+        W, undone = self._project(X)
+        if undone:
+            _runs.warn(
+                f"transform: {undone} of {len(W)} rows did not reach a relative KKT residual "
+                f"of {self.tol / 10:.2g} within {self._transform_updates()} updates. "
+                "Increase max_iter or tol.",
+                ConvergenceWarning,
+            )
+        return W
+
+    def _transform_updates(self) -> int:
+        return 10 * self.max_iter
+
+    def _project(self, X: Any) -> tuple[np.ndarray, int]:
+        unit = Unit.of(X)
+        H = np.ascontiguousarray(unit.factor_in(self.components_.astype(X.dtype, copy=False)).T)
+        problem = _runs.bind(self, as_data(unit.data_in(X)), unit, len(self.components_), {"H": H})
+        problem.free = ("W",)
+        undone = project_rows(
+            problem, tol=max(self.tol, 1e-8) / 10, max_iter=self._transform_updates()
+        )
+        return unit.factor_out(problem.factors["W"]), undone
+
+    def inverse_transform(self, X: Any) -> np.ndarray:
+        """Return the reconstruction W H.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_components)
+            W, as returned by `transform`.
+
+        Returns
+        -------
+        X_original : ndarray of shape (n_samples, n_features)
+            Dense; cost O(n_samples · n_features · k).
+        """
+        check_is_fitted(self, "components_")
+        return X @ self.components_
+
+    def score(self, X: Any, y: Any = None) -> float:
+        """Return minus the mean misfit per entry of X, with W found for it; higher is better.
+
+        The misfit is the unpenalized divergence of ``beta_loss``, for the squared loss
+        ½ (x − y)². Cost: that of `transform` and of one more pass over X.
+        """
+        check_is_fitted(self, "components_")
+        X = self._check_data(X, reset=False)
+        W, _ = self._project(X)
+        return -_runs.misfit(self, X, W, self.components_) / (X.shape[0] * X.shape[1])
+
+    def explained_variance(
+        self, X: Any = None, per: str | None = None, *, W: Any = None
+    ) -> float | np.ndarray:
+        """Return the explained share of the sum of squares, 1 − ‖X − W H‖² / ‖X‖² (uncentred).
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features), optional
+            Other data than those of the fit.
+        per : {None, "component", "sample", "feature"}
+            The whole as a number, or an array of shares. A component's share is what it
+            explains alone.
+        W : ndarray of shape (n_samples, n_components), optional
+            The factor that belongs to X; found by `transform`, unless given.
+
+        Returns
+        -------
+        float or ndarray
+        """
+        check_is_fitted(self, "components_")
+        choices = {
+            None: "total",
+            "component": "component",
+            "sample": "sample",
+            "feature": "feature",
+        }
+        if per not in choices:
+            raise ValueError(explain("per", repr(per), "None, 'component', 'sample' or 'feature'"))
+        if X is None:
+            shares = self._training("_explained", "X")
+        else:
+            X = self._check_data(X, reset=False)
+            W = self._project(X)[0] if W is None else np.asarray(W)
+            shares = explained(as_data(X), W, np.ascontiguousarray(self.components_.T))
+        return getattr(shares, choices[per])
+
+    def _training(self, name: str, argument: str) -> Any:
+        if not hasattr(self, name):
+            message = (
+                f"This {type(self).__name__} did not see its training data as a whole; "
+                f"pass {argument}."
+            )
+            raise NotFittedError(message)
+        return getattr(self, name)
+
+    def normalize(self, by: str = "l1") -> BaseNMF:
+        """Scale every component to norm one, and W_ the other way; W_ @ components_ stays.
+
+        Parameters
+        ----------
+        by : {"l1", "l2", "max"}
+            The norm of the rows of ``components_``. Zero components stay.
+
+        Notes
+        -----
+        `transform` then returns W in the new scale. With penalties, which depend on the
+        scale, it solves another problem than the fit did.
+        """
+        check_is_fitted(self, "components_")
+        if by not in _NORMS:
+            raise ValueError(explain("by", repr(by), f"one of {sorted(_NORMS)}"))
+        norms = np.asarray(_NORMS[by](self.components_), dtype=np.float64)
+        norms = np.where(norms > 0, norms, 1.0)
+        self.components_ = (self.components_ / norms[:, None]).astype(self.components_.dtype)
+        if hasattr(self, "W_"):
+            self.W_ = (self.W_ * norms).astype(self.W_.dtype)
+        return self
+
+    def sort_components(self, by: str = "usage") -> BaseNMF:
+        """Put the components in falling order.
+
+        Parameters
+        ----------
+        by : {"usage", "variance"}
+            The share of ΣX̂, or of the explained sum of squares, of each component.
+        """
+        check_is_fitted(self, "components_")
+        W = self._training("W_", "all rows to fit instead of partial_fit")
+        if by == "usage":
+            key = W.sum(axis=0, dtype=np.float64) * self.components_.sum(axis=1, dtype=np.float64)
+        elif by == "variance":
+            key = self._explained.component
+        else:
+            raise ValueError(explain("by", repr(by), "'usage' or 'variance'"))
+        order = np.argsort(-key, kind="stable")
+        self.components_ = self.components_[order]
+        self.W_ = W[:, order]
+        shares: Explained = self._explained
+        self._explained = Explained(
+            shares.total, shares.component[order], shares.sample, shares.feature
+        )
+        return self
+
+    def top_features(self, n: int = 10) -> list[list[tuple[Any, float]]]:
+        """Return for each component its ``n`` largest features as (name or index, weight)."""
+        check_is_fitted(self, "components_")
+        names = getattr(self, "feature_names_in_", np.arange(self.components_.shape[1]))
+        found = []
+        for row in self.components_:
+            best = np.argsort(-row, kind="stable")[:n]
+            found.append(
+                [
+                    (
+                        names[j].item() if hasattr(names[j], "item") else names[j],
+                        float(row[j]),
+                    )
+                    for j in best
+                ]
+            )
+        return found
+
+    def assign(self, X: Any = None) -> np.ndarray:
+        """Return the component with the largest contribution to each sample, −1 for none.
+
+        The contribution of component j to sample i is ``W[i, j] · Σ components_[j]``, which
+        does not depend on how the scale is shared between W and H.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features), optional
+            Other data than those of the fit.
+        """
+        check_is_fitted(self, "components_")
+        if X is None:
+            W = self._training("W_", "X")
+        else:
+            W = self._project(self._check_data(X, reset=False))[0]
+        contribution = W * self.components_.sum(axis=1)
+        return np.where(contribution.max(axis=1) > 0, contribution.argmax(axis=1), -1)
+
+    # --- what scikit-learn asks ------------------------------------------------------------
+
+    @property
+    def _n_features_out(self) -> int:
+        return self.components_.shape[0]
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.positive_only = True
+        tags.input_tags.sparse = True
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        return tags
+
+    @property
+    def _degree(self) -> float:
+        return as_loss(self.beta_loss).degree

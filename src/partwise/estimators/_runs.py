@@ -1,0 +1,366 @@
+"""From an estimator's parameters to problems, starts, runs and one outcome."""
+
+from __future__ import annotations
+
+import inspect
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from joblib import Parallel, delayed
+from sklearn.exceptions import ConvergenceWarning
+from threadpoolctl import threadpool_limits
+
+from partwise._arrays import check_start
+from partwise._errors import explain
+from partwise.data import Data, as_data
+from partwise.estimators._explain import Explained, explained
+from partwise.estimators._progress import FitState, Reporter, combined
+from partwise.estimators._units import Unit
+from partwise.init import complete, make_start
+from partwise.losses import as_loss
+from partwise.models import Bilinear
+from partwise.penalties import L1, L2, Fixed, NonNegative, Penalty
+from partwise.problem import Problem
+from partwise.result import Result
+from partwise.solvers import Solver, as_solver, run
+
+__all__ = [
+    "Outcome",
+    "Start",
+    "bind",
+    "check_starts",
+    "fit_all",
+    "misfit",
+    "seed_of",
+    "warn_about",
+]
+
+Callback = Callable[[FitState], object] | None
+
+
+@dataclass
+class Start:
+    """The start values that the user gave, checked: W (n, k) and H (k, m), and fixed masks."""
+
+    n_components: int
+    given: dict[str, np.ndarray]
+    fixed: dict[str, np.ndarray]
+
+
+@dataclass
+class Outcome:
+    """The best of all runs, in the user's unit and orientation."""
+
+    W: np.ndarray
+    components: np.ndarray
+    n_iter: int
+    beta_loss: float
+    objective: float
+    reconstruction_err: float
+    objective_history: np.ndarray
+    time_history: np.ndarray
+    objectives: np.ndarray
+    kkt: float
+    converged: bool
+    stop_reason: str
+    solver: str
+    init: str
+    seed: int
+    explained: Explained
+
+
+# --- starts --------------------------------------------------------------------------------
+
+
+def check_starts(
+    est: Any, X: Any, W: Any, H: Any, fixed_W: Any = None, fixed_H: Any = None
+) -> Start:
+    """Check what the user gave to start from, and settle the number of components."""
+    k = est.n_components
+    name = type(est).__name__
+    if est.init != "custom":
+        if fixed_W is not None or fixed_H is not None:
+            message = "fixed_W and fixed_H keep start values: pass W or H, and init='custom'."
+            raise ValueError(message)
+        if W is not None or H is not None:
+            warn(
+                "When init!='custom', provided W or H are ignored. Set  init='custom' to use "
+                "them as initialization.",
+                RuntimeWarning,
+            )
+        return Start(X.shape[1] if k in (None, "auto") else int(k), {}, {})
+    if W is None and H is None:
+        raise ValueError(
+            explain(
+                f"{name} with init='custom'",
+                "neither W nor H",
+                "start values for W, H or both",
+            )
+        )
+    wanted = None if k == "auto" else X.shape[1] if k is None else int(k)
+    given = {}
+    if H is not None:
+        H = check_start(H, (wanted, X.shape[1]), X.dtype, f"{name} (input H)")
+        wanted = len(H)
+        given["H"] = H
+    if W is not None:
+        W = check_start(W, (X.shape[0], wanted), X.dtype, f"{name} (input W)")
+        wanted = W.shape[1]
+        given["W"] = W
+    assert wanted is not None
+    fixed = {}
+    for key, mask in (("W", fixed_W), ("H", fixed_H)):
+        if mask is not None:
+            fixed[key] = _check_mask(mask, given.get(key), f"fixed_{key}")
+    return Start(wanted, given, fixed)
+
+
+def _check_mask(mask: Any, start: np.ndarray | None, subject: str) -> np.ndarray:
+    mask = np.asarray(mask)
+    if start is None:
+        message = f"{subject} needs start values to keep: pass {subject[-1]} as well."
+        raise ValueError(message)
+    if mask.dtype != bool or mask.shape != start.shape:
+        raise ValueError(
+            explain(
+                subject,
+                f"dtype {mask.dtype} and shape {mask.shape}",
+                f"a boolean array of shape {start.shape}, True where the start value is kept",
+            )
+        )
+    return mask
+
+
+def seed_of(random_state: Any) -> int:
+    """Return an integer that repeats the fit; draws from a generator, never from the global one."""
+    if isinstance(random_state, np.random.RandomState):
+        return int(random_state.randint(2**31 - 1))
+    if isinstance(random_state, np.random.Generator):
+        return int(random_state.integers(2**31 - 1))
+    if random_state is None:
+        return int(np.random.SeedSequence().generate_state(1)[0])
+    return int(random_state)
+
+
+# --- problems ------------------------------------------------------------------------------
+
+
+def penalties_of(
+    est: Any,
+    shape: tuple[int, ...],
+    fixed: dict[str, np.ndarray],
+    given: dict[str, np.ndarray],
+) -> dict[str, tuple[Penalty, ...]]:
+    """Return the penalties of both factors, in the user's unit and with H as (n_features, k).
+
+    W: alpha_W · n_features · (l1_ratio ‖W‖₁ + ½ (1 − l1_ratio) ‖W‖²), and H with alpha_H and
+    n_samples.
+    """
+    alpha_H = est.alpha_W if est.alpha_H == "same" else est.alpha_H
+    found = {}
+    for name, strength in (("W", est.alpha_W * shape[1]), ("H", alpha_H * shape[0])):
+        terms: list[Penalty] = [NonNegative()]
+        if strength * est.l1_ratio > 0:
+            terms.append(L1(strength * est.l1_ratio))
+        if strength * (1 - est.l1_ratio) > 0:
+            terms.append(L2(strength * (1 - est.l1_ratio)))
+        if name in fixed:
+            mask, values = fixed[name], given[name]
+            terms.append(Fixed(mask, values) if name == "W" else Fixed(mask.T, values.T))
+        found[name] = tuple(terms)
+    return found
+
+
+def bind(
+    est: Any,
+    data: Data,
+    unit: Unit,
+    n_components: int,
+    factors: dict[str, np.ndarray],
+    start: Start | None = None,
+) -> Problem:
+    """Return the problem of an estimator for data and factors in a unit of their own."""
+    loss = as_loss(est.beta_loss)
+    fixed, given = (start.fixed, start.given) if start else ({}, {})
+    scale = unit.cost_in(loss.degree)
+    penalties = {
+        name: tuple(p.rescaled(scale, 2.0**unit.power) if unit.power else p for p in terms)
+        for name, terms in penalties_of(est, data.shape, fixed, given).items()
+    }
+    model = Bilinear(n_components)
+    for name, dimension in model.dimensions(data.shape).items():
+        if name not in factors:
+            factors = {**factors, name: np.zeros((dimension, n_components), data.dtype)}
+    return Problem(data, model, loss, factors, penalties)
+
+
+def misfit(est: Any, X: Any, W: np.ndarray, components: np.ndarray) -> float:
+    """Return the unpenalized divergence Σ d(X, W H) in the user's unit."""
+    unit = Unit.of(X)
+    factors = {
+        "W": unit.factor_in(W),
+        "H": np.ascontiguousarray(unit.factor_in(components).T),
+    }
+    problem = bind(est, as_data(unit.data_in(X)), unit, len(components), factors)
+    return float(unit.loss_out(problem.loss_value(), problem.loss.degree))
+
+
+# --- runs ----------------------------------------------------------------------------------
+
+
+def fit_all(
+    est: Any,
+    X: Any,
+    start: Start,
+    make_solver: Callable[[Problem], Solver],
+    callback: Callback,
+) -> Outcome:
+    """Run all starts, in threads if asked to, and return the best."""
+    count = getattr(est, "n_init", 1)
+    if count > 1 and len(start.given) == 2:
+        raise ValueError(
+            explain(
+                "n_init",
+                f"{count} with init='custom', W and H",
+                "n_init=1",
+                "All starts would be the same.",
+            )
+        )
+    unit = Unit.of(X)
+    data = as_data(unit.data_in(X))
+    seed = seed_of(est.random_state)
+
+    def one(number: int) -> tuple[Result, Problem, str]:
+        rng = np.random.default_rng(seed if number == 0 else [seed, number])
+        init = est.init
+        if number > 0 and init in (None, "nndsvd", "nndsvda"):
+            init = "random"  # these have no second draw
+        return _run_one(est, data, unit, start, init, rng, make_solver, callback, number)
+
+    if count == 1:
+        runs = [one(0)]
+    else:
+        # One thread per run, whatever their number, so that the bits do not depend on it.
+        with threadpool_limits(limits=1):
+            runs = Parallel(n_jobs=est.n_jobs, prefer="threads")(
+                delayed(one)(number) for number in range(count)
+            )
+    objectives = np.array([result.objective for result, _, _ in runs])
+    best = int(np.argmin(objectives))
+    return _outcome(runs[best], unit, objectives, seed)
+
+
+def _run_one(
+    est: Any,
+    data: Data,
+    unit: Unit,
+    start: Start,
+    init: str | None,
+    rng: np.random.Generator,
+    make_solver: Callable[[Problem], Solver],
+    callback: Callback,
+    number: int,
+) -> tuple[Result, Problem, str]:
+    model = Bilinear(start.n_components)
+    if init == "custom":
+        oriented = {n: unit.factor_in(F if n == "W" else F.T) for n, F in start.given.items()}
+        factors = complete(data, model, oriented, rng)
+        used = "custom"
+    else:
+        used, factors = make_start(data, model, init, rng)
+    problem = bind(est, data, unit, start.n_components, factors, start)
+    solver = make_solver(problem)
+    max_time = getattr(est, "max_time", None)
+    label = type(est).__name__ + (f" start {number}" if getattr(est, "n_init", 1) > 1 else "")
+    with Reporter(est.verbose, est.max_iter, max_time, label) as reporter:
+        told = combined(reporter, callback, unit, problem.loss.degree, number)
+        result = run(
+            problem,
+            solver,
+            tol=est.tol,
+            max_iter=est.max_iter,
+            max_time=max_time,
+            rng=rng,
+            callback=told,
+        )
+    reporter.close(result.n_iter, result.stop_reason)
+    return result, problem, used
+
+
+def default_solver(est: Any) -> Callable[[Problem], Solver]:
+    """Return the maker of the solver that an estimator's ``solver`` names."""
+    return lambda problem: as_solver(est.solver, problem)
+
+
+def _outcome(
+    chosen: tuple[Result, Problem, str], unit: Unit, objectives: np.ndarray, seed: int
+) -> Outcome:
+    result, problem, init = chosen
+    degree = problem.loss.degree
+    W, H = problem.factors["W"], problem.factors["H"]
+    with np.errstate(over="ignore", under="ignore"):
+        error = np.sqrt(2 * max(problem.loss_value(), 0.0)) * np.exp2(unit.power * degree)
+    return Outcome(
+        W=unit.factor_out(W),
+        components=np.ascontiguousarray(unit.factor_out(H).T),
+        n_iter=result.n_iter,
+        beta_loss=degree,
+        objective=float(unit.loss_out(result.objective, degree)),
+        reconstruction_err=float(error),
+        objective_history=unit.loss_out(result.objective_history, degree),
+        time_history=result.time_history,
+        objectives=unit.loss_out(objectives, degree),
+        kkt=result.kkt,
+        converged=result.converged,
+        stop_reason=result.stop_reason,
+        solver=result.solver,
+        init=init,
+        seed=seed,
+        explained=explained(problem.data, W, H),
+    )
+
+
+# --- warnings --------------------------------------------------------------------------------
+
+
+def warn_about(outcome: Outcome, est: Any, X: Any) -> None:
+    """Warn where the outcome is not what the user thinks it is."""
+    if est.tol > 0 and not outcome.converged and "callback" not in outcome.stop_reason:
+        if outcome.n_iter >= est.max_iter:
+            opening = (
+                f"Maximum number of iterations {est.max_iter} reached. Increase it to improve "
+                "convergence."
+            )
+        else:
+            opening = f"Stopped before convergence: {outcome.stop_reason}."
+        warn(
+            f"{opening} The scaled KKT residual is {outcome.kkt:.2g} after {outcome.n_iter} "
+            f"iterations of solver {outcome.solver!r}, tol={est.tol:g}. Raise max_iter (or "
+            "max_time), or accept less with a larger tol.",
+            ConvergenceWarning,
+        )
+    penalized = est.alpha_W or est.alpha_H not in ("same", 0)
+    if penalized and X.max() > 0 and not (outcome.components.any() and outcome.W.any()):
+        warn(
+            "The penalties drove all components to zero. They are scaled: alpha_W "
+            f"({est.alpha_W:g}) counts times n_features ({X.shape[1]}), alpha_H "
+            f"({est.alpha_H}) times n_samples ({X.shape[0]}). Lower them, by a factor of "
+            "10 at a time.",
+            UserWarning,
+        )
+
+
+def warn(message: str, category: type[Warning]) -> None:
+    """Warn as from the line of the user's code that called the package."""
+    frame = inspect.currentframe()
+    depth = 0
+    while frame is not None and frame.f_globals.get("__name__", "").split(".")[0] in (
+        "partwise",
+        "sklearn",
+    ):
+        frame = frame.f_back
+        depth += 1
+    warnings.warn(message, category, stacklevel=depth + 1)

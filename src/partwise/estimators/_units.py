@@ -1,0 +1,65 @@
+"""The unit in which X is handled, so that squares of its entries neither over- nor underflow."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+
+__all__ = ["Unit"]
+
+# Largest entries between 2^-LIMIT and 2^LIMIT need no other unit.
+LIMIT = {"f": 20, "d": 42}
+
+
+@dataclass(frozen=True)
+class Unit:
+    """X is handled as X / 4^power, each of its two factors as itself / 2^power.
+
+    Powers of two change no digit, and in the usual range the power is 0 and nothing is
+    copied.
+    """
+
+    power: int = 0
+
+    @classmethod
+    def of(cls, X: Any) -> Unit:
+        """Return the unit that suits the largest entry of X ≥ 0."""
+        stored = X.data if sparse.issparse(X) else X
+        largest = float(stored.max()) if stored.size else 0.0
+        if largest == 0:
+            return cls(0)
+        exponent = int(np.frexp(largest)[1])
+        return cls(exponent // 2 if abs(exponent) > LIMIT[stored.dtype.char] else 0)
+
+    def data_in(self, X: Any) -> Any:
+        """Return X in this unit; X itself where that is the unit it has."""
+        if self.power == 0:
+            return X
+        if not sparse.issparse(X):
+            return np.ldexp(X, -2 * self.power)
+        scaled = X.copy()
+        scaled.data = np.ldexp(X.data, -2 * self.power)
+        return scaled
+
+    def factor_in(self, F: np.ndarray) -> np.ndarray:
+        """Return a C-ordered copy of a factor in this unit."""
+        return np.array(np.ldexp(F, -self.power), order="C")
+
+    def factor_out(self, F: np.ndarray) -> np.ndarray:
+        """Return a factor in the unit of the user."""
+        return F if self.power == 0 else np.ldexp(F, self.power)
+
+    def cost_in(self, degree: float) -> float:
+        """Return what turns a cost in the unit of the user into one in this unit."""
+        # Bounded: an infinite strength times a zero would be NaN.
+        return float(np.exp2(np.clip(-2.0 * self.power * degree, -900, 900)))
+
+    def loss_out(self, value: Any, degree: float) -> Any:
+        """Return a loss, or an array of them, in the unit of the user."""
+        if self.power == 0:
+            return value
+        with np.errstate(over="ignore", under="ignore"):
+            return value * np.exp2(2.0 * self.power * degree)

@@ -1,0 +1,208 @@
+"""Non-negative matrix factorization of a matrix in memory."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from sklearn.base import _fit_context
+from sklearn.utils._param_validation import StrOptions
+
+from partwise.estimators import _runs
+from partwise.estimators._base import BaseNMF
+from partwise.solvers import SOLVERS, Solver
+
+__all__ = ["NMF"]
+
+
+class NMF(BaseNMF):
+    r"""Non-negative matrix factorization X ≈ W H, a drop-in replacement for scikit-learn's.
+
+    Minimizes over W ≥ 0 (n_samples, n_components) and H ≥ 0 (n_components, n_features)
+
+    .. math::
+
+        \sum_{ij} d(X_{ij}, (WH)_{ij})
+        + \alpha_W n_{features} \left( \rho \|W\|_1
+        + \tfrac12 (1 - \rho) \|W\|_F^2 \right)
+        + \alpha_H n_{samples} \left( \rho \|H\|_1
+        + \tfrac12 (1 - \rho) \|H\|_F^2 \right)
+
+    with ρ = ``l1_ratio`` and d the beta-divergence, for β = 2 the squared loss
+    ½ (x − y)².
+
+    Parameters
+    ----------
+    n_components : int, 'auto' or None, default='auto'
+        Number of components k. 'auto' takes it from W or H given with ``init='custom'``,
+        and else, like None, is the number of features.
+    init : {'random', 'random-acol', 'nndsvd', 'nndsvda', 'nndsvdar', 'custom'}, default=None
+        The start. None is 'nndsvda' if k ≤ min(n_samples, n_features), else 'random'.
+        'custom' starts from W and H given to `fit`; one of them is enough.
+    solver : {'auto', 'cd', 'mu'} or a solver object, default='auto'
+        'cd' is coordinate descent (HALS), accelerated and extrapolated, for the squared
+        loss; 'mu' is the multiplicative update in majorize-minimize form, for every loss.
+        'auto' takes the first of them that can serve the problem.
+    beta_loss : float or {'frobenius', 'kullback-leibler', 'itakura-saito'}
+        The divergence, or its β: 2, 1, 0. For β ≤ 0 all entries of X must be > 0.
+    tol : float, default=1e-4
+        Tolerance of the stopping rule, the same for every solver and loss: the scaled KKT
+        residual is at most ``tol``, and over the last ten iterations the penalized
+        objective fell by at most ``tol`` times itself. 0 runs ``max_iter`` iterations.
+    max_iter : int, default=200
+        Iterations at most.
+    random_state : int, RandomState, Generator or None, default=None
+        For random starts and ``shuffle``. 'nndsvd' and 'nndsvda' do not draw.
+    alpha_W, alpha_H : float, default=0.0 and 'same'
+        Strength of the penalties; they count times n_features and times n_samples.
+        ``alpha_H='same'`` is ``alpha_W``.
+    l1_ratio : float in [0, 1], default=0.0
+        Share ρ of the L1 norm in the penalties.
+    verbose : int, default=0
+        1 prints about 20 lines per run, or a progress bar on a terminal with rich
+        installed; 2 prints every iteration.
+    shuffle : bool, default=False
+        Update the components in random order in 'cd'.
+    n_init : int, default=1
+        Number of starts; the one with the lowest objective is kept. After the first one
+        the starts are random where ``init`` itself does not draw.
+    n_jobs : int or None, default=None
+        Threads that run starts at the same time. Results do not depend on it.
+    max_time : float or None, default=None
+        Seconds at most, for each start.
+
+    Attributes
+    ----------
+    components_ : ndarray of shape (n_components, n_features)
+        H, in the dtype of X.
+    W_ : ndarray of shape (n_samples, n_components)
+        W of the training data.
+    n_components_, n_features_in_, n_iter_ : int
+        The numbers of components, of features and of iterations.
+    feature_names_in_ : ndarray of shape (n_features,)
+        Names of the features, if X had names that are all strings.
+    reconstruction_err_ : float
+        √(2 D) with D = Σ d(X, W H), without penalties; for the squared loss ‖X − W H‖.
+    objective_ : float
+        The penalized objective.
+    objective_history_, time_history_ : ndarray of shape (n_iter + 1,)
+        The penalized objective, and seconds, at the start and after each iteration.
+    objectives_ : ndarray of shape (n_init,)
+        The penalized objective of every start.
+    kkt_ : float
+        The scaled KKT residual at the end, 0 at a stationary point.
+    converged_ : bool
+        Whether the stopping rule held.
+    stop_reason_ : str
+        Why the fit ended, in words.
+    solver_, init_ : str
+        The solver and the start that were used.
+    beta_loss_ : float
+        β as a number.
+    seed_ : int
+        ``random_state=seed_`` repeats the fit.
+
+    See Also
+    --------
+    MiniBatchNMF : Online updates from a few rows at a time.
+    non_negative_factorization : The same as a function.
+
+    Notes
+    -----
+    Cost per iteration O(stored entries · k + (n_samples + n_features) · k²) for 'cd'.
+    Raises ValueError for input out of the domain, TypeError for start values of another
+    dtype than X, and warns with ConvergenceWarning if the stopping rule did not hold.
+
+    References
+    ----------
+    Lee & Seung (1999), Nature 401, 788-791. Cichocki & Phan (2009), IEICE E92-A, 708-721.
+    Gillis (2020), Nonnegative Matrix Factorization, SIAM.
+
+    Examples
+    --------
+    >>> from partwise import NMF
+    >>> X = [[1, 1, 0], [2, 2, 0], [0, 0, 3], [1, 1, 3]]
+    >>> model = NMF(2).fit(X)
+    >>> bool(model.reconstruction_err_ < 1e-3)
+    True
+    """
+
+    _parameter_constraints: dict = {  # noqa: RUF012
+        **BaseNMF._parameter_constraints,
+        "solver": [StrOptions({"auto", *SOLVERS}), Solver],
+        "shuffle": ["boolean"],
+    }
+
+    def __init__(
+        self,
+        n_components: int | str | None = "auto",
+        *,
+        init: str | None = None,
+        solver: str | Solver = "auto",
+        beta_loss: float | str = "frobenius",
+        tol: float = 1e-4,
+        max_iter: int = 200,
+        random_state: Any = None,
+        alpha_W: float = 0.0,
+        alpha_H: float | str = "same",
+        l1_ratio: float = 0.0,
+        verbose: int = 0,
+        shuffle: bool = False,
+        n_init: int = 1,
+        n_jobs: int | None = None,
+        max_time: float | None = None,
+    ) -> None:
+        self.n_components = n_components
+        self.init = init
+        self.solver = solver
+        self.beta_loss = beta_loss
+        self.tol = tol
+        self.max_iter = max_iter
+        self.random_state = random_state
+        self.alpha_W = alpha_W
+        self.alpha_H = alpha_H
+        self.l1_ratio = l1_ratio
+        self.verbose = verbose
+        self.shuffle = shuffle
+        self.n_init = n_init
+        self.n_jobs = n_jobs
+        self.max_time = max_time
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit_transform(
+        self,
+        X: Any,
+        y: Any = None,
+        W: Any = None,
+        H: Any = None,
+        *,
+        fixed_W: Any = None,
+        fixed_H: Any = None,
+        callback: Any = None,
+    ) -> np.ndarray:
+        """Learn the factors of X and return W.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Entries ≥ 0 and finite; at least two features. Never modified.
+        y : Ignored
+            Present for consistency.
+        W : ndarray of shape (n_samples, n_components), optional
+            Start of W, with ``init='custom'``; same dtype as X. Never modified.
+        H : ndarray of shape (n_components, n_features), optional
+            Start of H, likewise. If only one is given, the other starts at random.
+        fixed_W, fixed_H : boolean ndarray of the shape of W or H, optional
+            True where an entry keeps its start value.
+        callback : callable, optional
+            Called with a `FitState` at the start and after each iteration; the fit ends
+            when it returns True.
+
+        Returns
+        -------
+        W : ndarray of shape (n_samples, n_components)
+        """
+        X = self._check_data(X, reset=True)
+        start = _runs.check_starts(self, X, W, H, fixed_W, fixed_H)
+        self._keep(_runs.fit_all(self, X, start, _runs.default_solver(self), callback), X)
+        return self.W_

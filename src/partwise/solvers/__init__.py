@@ -1,0 +1,23 @@
+"""How factors move: the one loop, one file per method, and the table of defaults."""
+
+from partwise.solvers.base import Solver, State
+from partwise.solvers.coordinate_descent import CoordinateDescent
+from partwise.solvers.defaults import SOLVERS, as_solver
+from partwise.solvers.loop import Progress, run
+from partwise.solvers.mini_batch import Memory, MiniBatch
+from partwise.solvers.multiplicative import MultiplicativeUpdate
+from partwise.solvers.project import project_rows
+
+__all__ = [
+    "SOLVERS",
+    "CoordinateDescent",
+    "Memory",
+    "MiniBatch",
+    "MultiplicativeUpdate",
+    "Progress",
+    "Solver",
+    "State",
+    "as_solver",
+    "project_rows",
+    "run",
+]

@@ -1,0 +1,58 @@
+"""What every solver declares."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any
+
+from partwise.problem import Problem
+
+__all__ = ["Solver", "State"]
+
+
+@dataclass
+class State:
+    """What a solver remembers between iterations; each has its own kind.
+
+    ``done`` ends the run as converged; it says why, in words.
+    """
+
+    done: str | None = None
+
+
+class Solver(ABC):
+    """A method that lowers the objective of a problem, one iteration at a time.
+
+    Attributes
+    ----------
+    name : str
+        The name in `solver=` and in messages.
+    needs : str
+        What it asks of a problem, in words.
+    monotone : bool
+        The penalized objective never rises from one iteration to the next.
+    """
+
+    name: str
+    needs: str
+    monotone: bool = True
+
+    @abstractmethod
+    def lacks(self, problem: Problem) -> str | None:
+        """Return what the problem lacks for this solver, in words, or None."""
+
+    @abstractmethod
+    def start(self, problem: Problem, rng: Any) -> State:
+        """Return the state before the first iteration; may move the start into the domain."""
+
+    @abstractmethod
+    def step(self, problem: Problem, state: Any) -> float | None:
+        """Do one iteration on ``problem.factors`` in place.
+
+        Returns the penalized objective there if that is known at no cost, else None.
+        """
+
+    def finish(self, problem: Problem, objective: float) -> float:
+        """Do what is left at the end, and return the penalized objective."""
+        return objective

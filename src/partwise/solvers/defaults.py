@@ -1,0 +1,38 @@
+"""The table of defaults: which solver serves which problem."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from partwise._errors import unsupported
+from partwise.problem import Problem
+from partwise.solvers.base import Solver
+from partwise.solvers.coordinate_descent import CoordinateDescent
+from partwise.solvers.multiplicative import MultiplicativeUpdate
+
+__all__ = ["SOLVERS", "as_solver"]
+
+# In order of preference: solver="auto" takes the first that can serve the problem.
+SOLVERS: dict[str, Callable[[], Solver]] = {
+    "cd": CoordinateDescent,
+    "mu": MultiplicativeUpdate,
+}
+
+
+def as_solver(solver: str | Solver, problem: Problem) -> Solver:
+    """Return the solver of a name, or the first of the table that can serve the problem.
+
+    Raises
+    ------
+    UnsupportedCombinationError
+        It cannot: what it needs, what is missing, and which solvers can.
+    """
+    if solver == "auto":
+        candidates = [make() for make in SOLVERS.values()]
+        return next(c for c in candidates if c.lacks(problem) is None)
+    chosen = SOLVERS[solver]() if isinstance(solver, str) else solver
+    missing = chosen.lacks(problem)
+    if missing is not None:
+        able = [name for name, make in SOLVERS.items() if make().lacks(problem) is None]
+        raise unsupported(chosen.name, chosen.needs, missing, able)
+    return chosen

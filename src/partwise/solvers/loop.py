@@ -1,0 +1,171 @@
+"""The one loop, with the one stopping rule."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from partwise.problem import Problem
+from partwise.result import Result
+from partwise.solvers.base import Solver
+
+__all__ = ["Progress", "run"]
+
+# The objective is compared with that of so many iterations ago: a single iteration of an
+# extrapolated method may be slow by chance.
+WINDOW = 10
+
+
+class Progress:
+    """What a callback sees after each iteration.
+
+    Attributes
+    ----------
+    iteration : int
+        Iterations done, 0 for the start.
+    objective : float
+        The penalized objective.
+    seconds : float
+        Since the start of the run.
+    factors : dict of name to ndarray
+        The current factors; copy what you keep.
+    """
+
+    def __init__(self, problem: Problem, iteration: int, objective: float, seconds: float) -> None:
+        self._problem = problem
+        self.iteration = iteration
+        self.objective = objective
+        self.seconds = seconds
+
+    @property
+    def factors(self) -> dict[str, np.ndarray]:
+        """The current factors."""
+        return self._problem.factors
+
+    @property
+    def kkt(self) -> float:
+        """The scaled KKT residual; computed on demand, at the cost of one iteration."""
+        return self._problem.kkt()
+
+
+@dataclass
+class _Verdict:
+    converged: bool
+    reason: str
+
+
+class _StoppingRule:
+    """The scaled KKT residual and the relative decrease of the penalized objective.
+
+    The run has converged when both hold:
+
+    - the scaled KKT residual is at most ``tol``;
+    - over the last ten iterations (fewer right after the start) the objective fell by at
+      most ``tol`` times itself, or it is below (tol / 10)² times the reference misfit of
+      the data, an exact fit for every purpose.
+
+    It has also converged when the objective no longer changes at the precision of the data.
+    """
+
+    def __init__(self, problem: Problem, tol: float) -> None:
+        self.problem = problem
+        self.tol = tol
+        self.rounding = 4 * float(np.finfo(problem.data.dtype).eps)
+        self.next_check = 0
+
+    def judge(self, history: list[float]) -> _Verdict | None:
+        done = len(history) - 1
+        before, now = history[max(0, done - WINDOW)], history[-1]
+        fell = before - now
+        tiny = (self.tol / 10) ** 2 * self.problem.reference
+        if done >= WINDOW and fell <= self.rounding * abs(now):
+            return _Verdict(True, "the objective no longer changes at the precision of the data")
+        if now <= np.finfo(np.float64).eps ** 2 * self.problem.reference:
+            return _Verdict(True, "the fit is exact")
+        if done < self.next_check or (fell > self.tol * abs(now) and now > tiny):
+            return None
+        kkt = self.problem.kkt()
+        if kkt <= self.tol:
+            return _Verdict(True, f"the KKT residual {kkt:.2g} is at most tol={self.tol:g}")
+        # A check costs about an iteration: look again when there is something new to see.
+        self.next_check = done + (WINDOW if done >= WINDOW else 1)
+        return None
+
+
+def run(
+    problem: Problem,
+    solver: Solver,
+    *,
+    tol: float = 1e-4,
+    max_iter: int = 200,
+    max_time: float | None = None,
+    rng: Any = None,
+    callback: Callable[[Progress], object] | None = None,
+) -> Result:
+    """Run a solver on a problem until it has converged or is told to stop.
+
+    Parameters
+    ----------
+    problem : Problem
+        Its factors are the start and are overwritten.
+    tol : float
+        The tolerance of the stopping rule; 0 runs all iterations.
+    max_iter : int
+        Iterations at most.
+    max_time : float, optional
+        Seconds at most; looked at after each iteration.
+    rng : numpy generator, optional
+        For solvers that draw.
+    callback : callable, optional
+        Called with a `Progress` at the start and after each iteration; stops the run by
+        returning True.
+
+    Returns
+    -------
+    Result
+    """
+    begin = time.perf_counter()
+    state = solver.start(problem, rng)
+    history = [problem.objective()]
+    seconds = [time.perf_counter() - begin]
+    rule = _StoppingRule(problem, tol)
+    verdict: _Verdict | None = None
+
+    def told_to_stop() -> bool:
+        if callback is None:
+            return False
+        done = len(history) - 1
+        return callback(Progress(problem, done, history[-1], seconds[-1])) is True
+
+    if told_to_stop():
+        verdict = _Verdict(False, "stopped by the callback")
+    while verdict is None:
+        objective = solver.step(problem, state)
+        history.append(problem.objective() if objective is None else objective)
+        seconds.append(time.perf_counter() - begin)
+        if told_to_stop():
+            verdict = _Verdict(False, "stopped by the callback")
+        elif state.done is not None:
+            verdict = _Verdict(True, state.done)
+        elif tol > 0 and (verdict := rule.judge(history)) is not None:
+            break
+        elif max_time is not None and seconds[-1] >= max_time:
+            verdict = _Verdict(False, f"max_time={max_time:g} s is over")
+        elif len(history) > max_iter:
+            verdict = _Verdict(False, f"max_iter={max_iter} iterations are done")
+    history[-1] = solver.finish(problem, history[-1])
+    return Result(
+        factors=problem.factors,
+        objective=history[-1],
+        objective_history=np.array(history),
+        time_history=np.array(seconds),
+        kkt=problem.kkt(),
+        n_iter=len(history) - 1,
+        converged=verdict.converged,
+        stop_reason=verdict.reason,
+        solver=solver.name,
+    )

@@ -1,0 +1,209 @@
+"""Online updates: a few rows at a time, statistics of old rows slowly forgotten."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from partwise.data.base import even_blocks
+from partwise.kernels import coordinate_sweeps, multiplicative_update
+from partwise.problem import Normal, Problem
+from partwise.solvers.base import Solver, State
+from partwise.solvers.multiplicative import exponent, lift_zeros
+from partwise.solvers.project import project_rows
+
+__all__ = ["Memory", "MiniBatch"]
+
+
+@dataclass
+class Memory(State):
+    """The blended statistics of the rows seen so far.
+
+    Attributes
+    ----------
+    rows : float
+        The number of rows that the statistics stand for.
+    normal : Normal or None
+        Gram and cross products, for the squared loss.
+    falling, rising : ndarray or None
+        The coefficients of the two powers of the majorizer, for other losses.
+    steps : int
+        Batches seen.
+    """
+
+    rows: float = 0.0
+    normal: Normal | None = None
+    falling: np.ndarray | None = None
+    rising: np.ndarray | None = None
+    steps: int = 0
+    smoothed: float = np.inf
+    lowest: float = np.inf
+    without_gain: int = 0
+
+
+class MiniBatch(Solver):
+    """Alternate between the rows of W of a batch and H, whose statistics are blended.
+
+    For each batch its rows of W are updated with H fixed; the statistics of all batches
+    enter those of H with weights that fall by ``forget_factor`` per pass over the data,
+    and H is updated from the blend: by coordinate descent for the squared loss, by the
+    majorizer's own minimum for other losses. One iteration is one pass over the data.
+
+    Parameters
+    ----------
+    batch_size : int
+        Rows per batch.
+    forget_factor : float in [0, 1]
+        What is left of a statistic after one pass over the data.
+    fresh_restarts : bool
+        Solve for the rows of W of each batch anew instead of updating them.
+    fresh_restarts_max_iter : int
+        Updates per row at most, when solving anew.
+    max_no_improvement : int or None
+        Stop after so many batches in a row without a lower smoothed cost.
+
+    Notes
+    -----
+    Cost per iteration: that of the batch solvers; memory O(batch_size · k + n_features · k).
+    Not monotone.
+
+    Sources: Mairal, Bach, Ponce & Sapiro (2010), JMLR 11 (squared loss); Lefèvre, Bach &
+    Févotte (2011), WASPAA, section 3 (majorizers of past batches).
+    """
+
+    name = "minibatch"
+    needs = "a bilinear model"
+    monotone = False
+
+    def __init__(
+        self,
+        batch_size: int = 1024,
+        forget_factor: float = 0.7,
+        *,
+        fresh_restarts: bool = False,
+        fresh_restarts_max_iter: int = 30,
+        max_no_improvement: int | None = None,
+    ) -> None:
+        self.batch_size = batch_size
+        self.forget_factor = forget_factor
+        self.fresh_restarts = fresh_restarts
+        self.fresh_restarts_max_iter = fresh_restarts_max_iter
+        self.max_no_improvement = max_no_improvement
+
+    def lacks(self, problem: Problem) -> str | None:
+        if len(problem.model.names) != 2:
+            return (
+                f"the model {type(problem.model).__name__} has {len(problem.model.names)} factors"
+            )
+        bad = [p.name for ps in problem.penalties.values() for p in ps if not p.shifts]
+        return f"the penalty {bad[0]} cannot be folded into the statistics" if bad else None
+
+    def start(self, problem: Problem, rng: Any) -> Memory:
+        if not problem.loss.quadratic:
+            lift_zeros(problem)
+        return Memory()
+
+    def step(self, problem: Problem, state: Memory) -> None:
+        total = problem.data.shape[0]
+        size = min(self.batch_size, total)
+        # One batch that is the whole data makes every older statistic obsolete.
+        keep = 0.0 if size == total else self.forget_factor ** (size / total)
+        for rows in even_blocks(total, size):
+            part = problem.rows(rows)
+            cost = self.learn(part, state, keep, fresh=self.fresh_restarts)
+            if self._stalled(state, cost / part.data.shape[0], part.data.shape[0] / (total + 1)):
+                state.done = (
+                    f"the smoothed cost did not fall for max_no_improvement="
+                    f"{self.max_no_improvement} batches"
+                )
+                return
+
+    def learn(self, part: Problem, state: Memory, keep: float, *, fresh: bool) -> float:
+        """Learn from one batch, and return its cost before H moved.
+
+        ``part`` holds the rows of the batch, its W (overwritten), and H (updated in place);
+        ``keep`` is what is left of the statistics of earlier batches.
+        """
+        last = part.model.names[1]
+        self._update_rows(part, fresh)
+        state.steps += 1
+        seen = part.data.shape[0]
+        state.rows = keep * state.rows + seen
+        # Penalties of H count per row of X, as many rows as the statistics stand for.
+        obeyed = tuple(p.rescaled(state.rows / seen, 1.0) for p in part.penalties[last])
+        F, free = part.factors[last], part.free_entries(last)
+        if part.loss.quadratic:
+            plain = part.statistics(last, "normal")
+            assert isinstance(plain, Normal)
+            old = state.normal
+            state.normal = plain if old is None else old.times(keep).plus(plain)
+            gram, cross = state.normal.gram, state.normal.cross
+            for penalty in obeyed:
+                gram, cross = penalty.shift(gram, cross)
+            cost = part.objective((last, part.normal(last)))
+            order = np.arange(part.model.n_components)
+            coordinate_sweeps(F, gram, cross, order, free, 10, 0.1)
+            return cost
+        cost = part.objective() if self.max_no_improvement is not None else 0.0
+        self._majorize(part, state, keep, obeyed)
+        return cost
+
+    def _update_rows(self, part: Problem, fresh: bool) -> None:
+        first = part.model.names[0]
+        F, free = part.factors[first], part.free_entries(first)
+        if fresh:
+            project_rows(part, tol=1e-4, max_iter=self.fresh_restarts_max_iter)
+        elif part.loss.quadratic:
+            normal = part.normal(first)
+            order = np.arange(part.model.n_components)
+            coordinate_sweeps(F, normal.gram, normal.cross, order, free, 10, 0.1)
+        else:
+            split = part.split(first)
+            floor = F.dtype.type(np.finfo(F.dtype).eps * float(F.mean()))
+            multiplicative_update(
+                F, split.negative, split.positive, exponent(part, first), floor, free
+            )
+
+    @staticmethod
+    def _majorize(part: Problem, state: Memory, keep: float, obeyed: tuple[Any, ...]) -> None:
+        # Each batch left a majorizer −N h^p / p + P h^q / q of its cost; they add up.
+        last = part.model.names[1]
+        F = part.factors[last]
+        floor = np.finfo(F.dtype).eps * float(F.mean())
+        H = np.maximum(F.astype(np.float64), floor)
+        p = part.loss.powers[0]
+        gamma = exponent(part, last)
+        q = p + 1.0 / gamma
+        plain = part.statistics(last, "split")
+        falling = H ** (1.0 - p) * plain.negative  # type: ignore[union-attr]
+        rising = H ** (1.0 - q) * plain.positive  # type: ignore[union-attr]
+        state.falling = falling if state.falling is None else keep * state.falling + falling
+        state.rising = rising if state.rising is None else keep * state.rising + rising
+        slopes = sum(np.asarray(penalty.slope(H), dtype=np.float64) for penalty in obeyed)
+        down = state.rising + H ** (1.0 - q) * slopes
+        best = np.divide(state.falling, down, out=np.zeros_like(H), where=down > 0) ** gamma
+        best = np.where(down > 0, np.maximum(best, floor), H)
+        free = part.free_entries(last)
+        F[...] = np.where(free, best, F) if free.shape[0] else best
+
+    def _stalled(self, state: Memory, cost: float, weight: float) -> bool:
+        if self.max_no_improvement is None:
+            return False
+        if not np.isfinite(state.smoothed):
+            state.smoothed = cost
+        else:
+            state.smoothed += min(weight, 1.0) * (cost - state.smoothed)
+        if state.smoothed < state.lowest:
+            state.lowest, state.without_gain = state.smoothed, 0
+        else:
+            state.without_gain += 1
+        return state.without_gain >= self.max_no_improvement
+
+    def finish(self, problem: Problem, objective: float) -> float:
+        """Solve for all rows of W once more, from the final H."""
+        first = problem.model.names[0]
+        if first in problem.free and not problem.free_entries(first).shape[0]:
+            project_rows(problem, tol=1e-4, max_iter=10 * self.fresh_restarts_max_iter)
+        return problem.objective()
