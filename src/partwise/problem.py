@@ -89,7 +89,6 @@ class Problem:
         self.penalties = {
             name: tuple(self.penalties.get(name, (NonNegative(),))) for name in self.model.names
         }
-        self._known: Normal | None = None
         self.check_domain()
 
     def check_domain(self) -> None:
@@ -149,7 +148,6 @@ class Problem:
         part.factors = {**self.factors, first: self.factors[first][index]}
         obeyed = tuple(penalty.rows(index) for penalty in self.penalties[first])
         part.penalties = {**self.penalties, first: obeyed}
-        part._known = None
         part.__dict__["floor"] = self.floor
         return part
 
@@ -179,7 +177,7 @@ class Problem:
 
         Cost: one product with X, O(stored entries · k).
         """
-        return self._penalized(name, self.statistics(name, "normal"))  # type: ignore[return-value]
+        return self._penalized(name, self._plain_normal(name))  # type: ignore[return-value]
 
     def split(self, name: str) -> Split:
         """Return the two parts of the gradient of one factor, penalties included.
@@ -191,14 +189,7 @@ class Problem:
 
     def statistics(self, name: str, kind: str) -> Statistics:
         """Return `normal` or `split` of one factor without its penalties."""
-        if kind == "split":
-            return self._plain_split(name)
-        if self.free != (name,):
-            return self._plain_normal(name)
-        # With all other factors known, these products never change.
-        if self._known is None:
-            self._known = self._plain_normal(name)
-        return self._known
+        return self._plain_normal(name) if kind == "normal" else self._plain_split(name)
 
     def sweep(self, update: Update, kind: str) -> tuple[str, Statistics]:
         """Update every free factor once, and read X as few times as the model allows.
@@ -322,8 +313,7 @@ class Problem:
 
     def _plain_split(self, name: str) -> Split:
         if self.loss.quadratic:
-            normal = self.statistics(name, "normal")
-            assert isinstance(normal, Normal)
+            normal = self._plain_normal(name)
             return Split(
                 np.maximum(normal.cross, 0), np.maximum(self.factors[name] @ normal.gram, 0)
             )

@@ -18,26 +18,25 @@ __all__ = ["beta_negative", "beta_positive", "beta_total", "beta_values"]
 
 @njit(cache=True, nogil=True, inline="always")
 def _divergence(x, y, beta):  # type: ignore[no-untyped-def]
-    # Written in r = (x − y) / y: x log(x/y) − x + y cancels to noise when y is close to x.
-    if beta == 2.0:
-        return 0.5 * (x - y) * (x - y)
     if y == 0.0:
         if x == 0.0:
             return 0.0 if beta > 0.0 else np.nan
         return x**beta / (beta * (beta - 1.0)) if beta > 1.0 else np.inf
-    r = (x - y) / y
-    if beta == 0.0:
-        return r - math.log1p(r)
     if x == 0.0:
         return y**beta / beta if beta > 0.0 else np.inf
-    log_ratio = math.log1p(r)
+    # Written in r = x / y − 1 where x and y are close: there x log(x / y) − x + y cancels
+    # to noise, and far from there log(1 + r) does.
+    ratio = x / y
+    r = (x - y) / y
+    log_ratio = math.log1p(r) if abs(r) < 0.5 else math.log(ratio)
+    if beta == 0.0:
+        return r - log_ratio
     if beta == 1.0:
-        # (1 + r) log(1 + r) − r, which is the same with the roles of x and y exchanged
         q = (y - x) / x
-        return x * (q - math.log1p(q))
+        return x * (q - math.log1p(q)) if abs(q) < 0.5 else x * (q + log_ratio)
     if abs(beta - 1.0) < 0.5:
         gap = beta - 1.0
-        bracket = (1.0 + r) * math.expm1(gap * log_ratio) - gap * r
+        bracket = ratio * math.expm1(gap * log_ratio) - gap * r
     else:
         bracket = math.expm1(beta * log_ratio) - beta * r
     return y**beta * bracket / (beta * (beta - 1.0))

@@ -24,4 +24,4 @@ def inner(A: np.ndarray, B: np.ndarray) -> float:
     """Return ``Σ A∘B`` of two arrays of one shape, accumulated in float64; O(size)."""
     if A.dtype == np.float64:
         return float(np.vdot(A, B))
-    return float(_inner_rows(np.atleast_2d(A), np.atleast_2d(B)))
+    return float(_inner_rows(A.reshape(len(A), -1), B.reshape(len(B), -1)))

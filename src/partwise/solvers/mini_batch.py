@@ -171,6 +171,8 @@ class MiniBatch(Solver):
         # Each batch left a majorizer −N h^p / p + P h^q / q of its cost; they add up.
         last = part.model.names[1]
         F = part.factors[last]
+        if not F.any():
+            return  # a model that is zero stays
         floor = np.finfo(F.dtype).eps * float(F.mean())
         H = np.maximum(F.astype(np.float64), floor)
         p = part.loss.powers[0]

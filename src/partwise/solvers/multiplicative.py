@@ -26,12 +26,18 @@ def exponent(problem: Problem, name: str) -> float:
 
 
 def lift_zeros(problem: Problem) -> None:
-    """Replace free zeros of the start, which a multiplicative update cannot leave."""
+    """Replace zeros of the start that would grow if they could, a thing they cannot do.
+
+    They become a hundredth of the mean of their component. Zeros at which the objective
+    does not fall stay, so that a restart at a solution is still at the solution.
+    """
     for name in problem.free:
         F, free = problem.factors[name], problem.free_entries(name)
-        level = F.mean(axis=0, dtype=np.float64).astype(F.dtype) / 100
         zeros = F == 0 if not free.shape[0] else (F == 0) & free
-        F[...] = np.where(zeros, level, F)
+        if zeros.any():
+            split = problem.split(name)
+            level = (F.mean(axis=0, dtype=np.float64) / 100).astype(F.dtype)
+            F[...] = np.where(zeros & (split.negative > split.positive), level, F)
 
 
 @dataclass
@@ -45,8 +51,8 @@ class MultiplicativeUpdate(Solver):
     γ comes from the majorizer of the loss: for the beta-divergence 1 / (2 − β) for β < 1,
     1 for 1 ≤ β ≤ 2, 1 / (β − 1) for β > 2; with an L2 penalty 1 / (3 − β) for β < 2.
 
-    Free entries of the start that are zero are lifted to a hundredth of the mean of their
-    component, and no entry falls below the rounding level of its factor during the run, so
+    Zeros of the start at which the objective falls are lifted to a hundredth of the mean of
+    their component, and no entry falls below the rounding level of its factor during the run, so
     that no zero is locked in. At the end entries on their way to zero are set to zero,
     where that does not raise the objective.
 

@@ -52,7 +52,7 @@ def project_rows(problem: Problem, *, tol: float, max_iter: int) -> int:
         moving = part.factors[name]
         for _ in range(ROUND):
             split = part.split(name)
-            multiplicative_update(rows, split.negative, split.positive, power, floor, NONE_FIXED)
+            multiplicative_update(moving, split.negative, split.positive, power, floor, NONE_FIXED)
         split = part.split(name)
         F[active] = moving
         active = active[_row_residual(moving, split.negative, split.positive, floor) > tol]

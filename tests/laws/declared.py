@@ -1,0 +1,111 @@
+"""Everything that is declared, found by itself: an addition is tested by existing.
+
+A class that cannot be made without arguments gets its examples in one of the tables.
+"""
+
+from __future__ import annotations
+
+import inspect
+
+import numpy as np
+from hypothesis import strategies as st
+from scipy import sparse
+
+from partwise import init, losses, models, penalties, solvers
+from partwise.data import as_data
+from partwise.problem import Problem
+from partwise.solvers import SOLVERS
+
+LOSS_EXAMPLES = {losses.Beta: [losses.Beta(b) for b in (-1.0, -0.5, 0.5, 1.5, 2.5, 3.0, 4.0)]}
+PENALTY_EXAMPLES = {
+    penalties.L1: [penalties.L1(0.3)],
+    penalties.L2: [penalties.L2(0.7)],
+    penalties.Fixed: [],  # made for a factor, below
+}
+
+
+def declared(room, base, examples):
+    """Return an instance, or all examples, of every concrete class of a room."""
+    found = []
+    for _, cls in sorted(inspect.getmembers(room, inspect.isclass)):
+        if issubclass(cls, base) and not inspect.isabstract(cls):
+            found.extend(examples[cls] if cls in examples else [cls()])
+    return found
+
+
+LOSSES = declared(losses, losses.Loss, LOSS_EXAMPLES)
+PENALTIES = declared(penalties, penalties.Penalty, PENALTY_EXAMPLES)
+MODELS = {"bilinear": models.Bilinear(3), "cp": models.CP(3, order=3), "cp4": models.CP(2, order=4)}
+SHAPES = {"bilinear": (13, 9), "cp": (7, 6, 5), "cp4": (5, 4, 3, 3)}
+# Solvers by name, and the variants that a user can ask for as objects.
+ALL_SOLVERS = {name: make() for name, make in SOLVERS.items()} | {
+    "hals": solvers.CoordinateDescent(repeats=1, extrapolate=False),
+    "shuffled": solvers.CoordinateDescent(shuffle=True),
+    "minibatch": solvers.MiniBatch(batch_size=4),
+}
+STORAGES = ["dense", "fortran", "csr", "csc", "coo", "unsorted", "explicit zeros", "blocks",
+            "sparse blocks"]
+DTYPES = [np.float64, np.float32]
+
+
+def label(thing):
+    return getattr(thing, "name", type(thing).__name__)
+
+
+def stored(X, storage):
+    """Return a view of the same matrix in some storage."""
+    if storage == "dense":
+        return as_data(X)
+    if storage == "fortran":
+        return as_data(np.asfortranarray(X))
+    if storage == "blocks":
+        return as_data(X, block_rows=5)
+    if storage == "sparse blocks":
+        return as_data(sparse.csr_array(X), block_rows=5)
+    if storage in ("csr", "csc", "coo"):
+        return as_data(sparse.coo_array(X).asformat(storage))
+    matrix = sparse.csr_array(X)
+    if storage == "explicit zeros":
+        full = sparse.csr_array(np.ones_like(X))
+        full.data[...] = X.ravel()
+        return as_data(full)
+    rows = [np.arange(matrix.indptr[i], matrix.indptr[i + 1])[::-1] for i in range(len(X))]
+    order = np.concatenate(rows) if matrix.nnz else np.arange(0)
+    part = (matrix.data[order], matrix.indices[order], matrix.indptr)
+    return as_data(sparse.csr_array(part, shape=X.shape))
+
+
+def draw_data(shape, seed, loss=None, dtype=np.float64, zeros=0.3):
+    """Return gamma data; with zeros, a zero row and a zero column where the loss allows them."""
+    rng = np.random.default_rng(seed)
+    X = rng.gamma(1.0, size=shape)
+    if loss is not None and loss.needs_positive_data:
+        return (X + 0.05).astype(dtype)
+    X[rng.random(shape) < zeros] = 0
+    if zeros:
+        X[2] = 0
+        X[:, 1] = 0
+    return X.astype(dtype)
+
+
+def make_problem(X, loss, model_name="bilinear", obeyed=(), storage="dense", seed=0, start="random"):
+    """Bind a problem with the same penalties on every factor."""
+    model = MODELS[model_name]
+    data = stored(X, storage)
+    rng = np.random.default_rng(seed)
+    _, factors = init.make_start(data, model, start, rng)
+    each = {name: (penalties.NonNegative(), *obeyed) for name in model.names}
+    return Problem(data, model, loss, factors, each)
+
+
+def serves(solver, problem):
+    return solver.lacks(problem) is None
+
+
+seeds = st.integers(0, 10_000)
+any_loss = st.sampled_from(LOSSES)
+any_penalties = st.lists(st.sampled_from(PENALTIES), max_size=2, unique_by=type)
+any_solver = st.sampled_from(sorted(ALL_SOLVERS))
+any_storage = st.sampled_from(STORAGES)
+any_model = st.sampled_from(sorted(MODELS))
+any_dtype = st.sampled_from(DTYPES)

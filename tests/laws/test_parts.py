@@ -1,0 +1,206 @@
+"""Laws of losses, penalties and models, each alone."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from partwise.data import as_data
+from partwise.models import Bilinear
+from partwise.penalties import Fixed, NonNegative
+from tests.laws.declared import (
+    LOSSES,
+    MODELS,
+    PENALTIES,
+    SHAPES,
+    STORAGES,
+    draw_data,
+    label,
+    seeds,
+    stored,
+)
+
+
+def domain_points(loss, seed):
+    """Return x, y in the domain of a loss, its edges included."""
+    rng = np.random.default_rng(seed)
+    x = np.concatenate([rng.gamma(0.5, size=40) + 1e-3, [1e-6, 1.0, 1e6, 3.0, 3.0]])
+    y = np.concatenate([rng.gamma(0.5, size=40) + 1e-3, [1.0, 1e-6, 1e6, 3.0, 3.0 + 1e-9]])
+    if not loss.needs_positive_data:
+        x[:5] = 0
+    return x, y
+
+
+@pytest.mark.parametrize("loss", LOSSES, ids=label)
+@given(seed=seeds)
+def test_loss_parts_are_its_derivative(loss, seed):
+    x, y = domain_points(loss, seed)
+    down, up = loss.positive(x, y), loss.negative(x, y)
+    assert down.min() >= 0
+    assert up.min() >= 0
+    step = 1e-6 * y
+    numeric = (loss.value(x, y + step) - loss.value(x, y - step)) / (2 * step)
+    scale = down + up + loss.value(x, y) / y
+    np.testing.assert_allclose((down - up) / scale, numeric / scale, atol=1e-7)
+
+
+@pytest.mark.parametrize("loss", LOSSES, ids=label)
+@given(seed=seeds, c=st.floats(1e-6, 1e6))
+def test_loss_is_a_divergence(loss, seed, c):
+    x, y = domain_points(loss, seed)
+    value = loss.value(x, y)
+    assert value.min() >= 0
+    assert loss.total(x, y) == pytest.approx(value.sum(), rel=1e-12)
+    positive = x[x > 0]
+    np.testing.assert_allclose(loss.value(positive, positive), 0, atol=1e-300)
+    scaled = loss.value(c * x, c * y) / c**loss.degree
+    # c x and c y are rounded, which counts where they nearly agree
+    np.testing.assert_allclose(scaled, value, rtol=1e-8, atol=1e-22)
+    if loss.flat_positive is not None:
+        np.testing.assert_allclose(loss.positive(x, y), loss.flat_positive)
+        np.testing.assert_allclose(loss.value(0 * y, y), loss.flat_positive * y)
+
+
+@pytest.mark.parametrize("loss", LOSSES, ids=label)
+@given(seed=seeds, at=st.floats(0.01, 100))
+def test_loss_powers_are_a_majorizer(loss, seed, at):
+    """−N y^p / p + P y^q / q, matched in slope at one y, lies above the loss everywhere."""
+    x, y = domain_points(loss, seed)
+    x = x[(x > 1e-3) & (x < 1e3)]
+    p, q = loss.powers
+
+    def power(y, exponent):
+        return np.log(y) if exponent == 0 else y**exponent / exponent
+
+    here = np.full_like(x, at)
+    N = loss.negative(x, here) * at ** (1 - p)
+    P = loss.positive(x, here) * at ** (1 - q)
+    y = y[(y > 1e-3) & (y < 1e3)][: len(x)]
+    x, here, N, P = x[: len(y)], here[: len(y)], N[: len(y)], P[: len(y)]
+    above = loss.value(x, here) + P * (power(y, q) - power(here, q)) - N * (
+        power(y, p) - power(here, p)
+    )
+    value = loss.value(x, y)
+    size = value + loss.value(x, here)
+    for z in (y, here):
+        size = size + P * np.abs(power(z, q)) + N * np.abs(power(z, p))
+    assert np.all(above >= value - 1e-9 * size)
+
+
+def all_penalties(shape, seed):
+    rng = np.random.default_rng(seed)
+    values = rng.random(shape)
+    return [*PENALTIES, Fixed(rng.random(shape) < 0.5, values)]
+
+
+@given(seed=seeds, step=st.floats(0.01, 10))
+def test_penalty_prox_beats_brute_force(seed, step):
+    rng = np.random.default_rng(seed)
+    F = rng.standard_normal((4, 3))
+    for penalty in all_penalties(F.shape, seed):
+        best = penalty.prox(F, step)
+
+        def cost(Z, penalty=penalty):
+            return 0.5 * np.sum((Z - F) ** 2) + step * penalty.value(Z)
+
+        assert np.isfinite(cost(best)), label(penalty)
+        for size in (1e-3, 0.1, 1.0):
+            for _ in range(20):
+                other = best + size * rng.standard_normal(F.shape) * (rng.random(F.shape) < 0.3)
+                assert cost(other) >= cost(best) - 1e-12, label(penalty)
+        if penalty.value(best) == 0:
+            np.testing.assert_array_equal(penalty.prox(best, step), best, err_msg=label(penalty))
+
+
+@given(seed=seeds, value=st.floats(0.1, 10), argument=st.floats(0.1, 10))
+def test_penalty_forms_agree(seed, value, argument):
+    """Shift, slope, rescaling and rows say the same as the value does."""
+    rng = np.random.default_rng(seed)
+    F = rng.random((6, 3)) + 0.1
+    for penalty in PENALTIES:
+        gram, cross = penalty.shift(np.zeros((3, 3)), np.zeros((6, 3)))
+        quadratic = 0.5 * np.sum((F @ gram) * F) - np.sum(F * cross)
+        assert quadratic == pytest.approx(penalty.value(F), abs=1e-12), label(penalty)
+        direction = rng.random(F.shape)
+        numeric = (penalty.value(F + 1e-6 * direction) - penalty.value(F - 1e-6 * direction)) / 2e-6
+        slope = np.sum(penalty.slope(F) * direction)
+        assert slope == pytest.approx(numeric, abs=1e-6), label(penalty)
+        other = penalty.rescaled(value, argument)
+        assert other.value(F) == pytest.approx(value * penalty.value(argument * F), rel=1e-10)
+        halves = penalty.rows(slice(0, 2)).value(F[:2]) + penalty.rows(slice(2, 6)).value(F[2:])
+        assert halves == pytest.approx(penalty.value(F), rel=1e-10)
+
+
+def test_fixed_entries_follow_their_rows():
+    rng = np.random.default_rng(0)
+    values, mask = rng.random((6, 3)), rng.random((6, 3)) < 0.5
+    part = Fixed(mask, values).rows(slice(2, 5))
+    np.testing.assert_array_equal(part.free(), ~mask[2:5])
+    assert part.value(values[2:5]) == 0
+    assert part.value(values[2:5] + mask[2:5]) == np.inf
+    assert Fixed(mask, values).rescaled(3.0, 2.0).value(values / 2) == 0
+
+
+def test_non_negativity_is_a_set():
+    assert NonNegative().value(np.array([[0.0, 1.0]])) == 0
+    assert NonNegative().value(np.array([[-1e-9, 1.0]])) == np.inf
+
+
+@pytest.mark.parametrize("name", sorted(MODELS))
+@given(seed=seeds)
+def test_model_adjoint_and_gram(name, seed):
+    rng = np.random.default_rng(seed)
+    model, shape = MODELS[name], SHAPES[name]
+    factors = {f: rng.random((d, model.n_components)) for f, d in model.dimensions(shape).items()}
+    R = rng.standard_normal(shape)
+    for factor in model.names:
+        D, E = (rng.standard_normal(factors[factor].shape) for _ in range(2))
+        moved = model.forward({**factors, factor: D})
+        assert np.sum(moved * R) == pytest.approx(
+            np.sum(D * model.adjoint(R, factors, factor)), rel=1e-9, abs=1e-9
+        )
+        other = model.forward({**factors, factor: E})
+        gram = model.gram(factors, factor)
+        assert np.sum(moved * other) == pytest.approx(np.sum((D @ gram) * E), rel=1e-9, abs=1e-9)
+        ones = np.broadcast_to(model.adjoint_of_ones(factors, factor), D.shape)
+        np.testing.assert_allclose(ones, model.adjoint(np.ones(shape), factors, factor))
+    assert model.total(factors) == pytest.approx(model.forward(factors).sum(), rel=1e-12)
+    rows = {**factors, model.names[0]: factors[model.names[0]][1:3]}
+    np.testing.assert_allclose(model.forward(rows), model.forward(factors)[1:3])
+
+
+@pytest.mark.parametrize("storage", STORAGES)
+@given(seed=seeds)
+def test_views_hold_the_same_numbers(storage, seed):
+    rng = np.random.default_rng(seed)
+    X = draw_data((13, 9), seed)
+    data = stored(X, storage)
+    W, H = rng.random((13, 3)), rng.random((9, 3))
+    np.testing.assert_allclose(data @ H, X @ H)
+    np.testing.assert_allclose(data.T @ W, X.T @ W)
+    np.testing.assert_array_equal(data.to_dense(), X)
+    assert data.sum() == pytest.approx(X.sum())
+    assert data.sum_of_squares() == pytest.approx((X**2).sum())
+    assert data.smallest() == X.min()
+    assert data.size == X.size
+    index = rng.permutation(13)[:5]
+    np.testing.assert_array_equal(data.rows(index).to_dense(), X[index])
+    np.testing.assert_array_equal(data.rows(slice(3, 11)).to_dense(), X[3:11])
+    covered = np.concatenate([np.arange(13)[b] for b in data.blocks(densify=True)])
+    np.testing.assert_array_equal(covered, np.arange(13))
+    if data.is_sparse:
+        at = Bilinear(3).at(data, {"W": W, "H": H})
+        np.testing.assert_allclose(data.like(at).toarray(), np.where(data.like(np.ones_like(at)).toarray(), W @ H.T, 0))
+
+
+def test_views_leave_their_input_alone():
+    X = draw_data((6, 5), 0)
+    X.flags.writeable = False
+    assert np.shares_memory(as_data(X).to_dense(), X)
+    from scipy import sparse
+
+    doubled = sparse.csr_array((np.ones(4), np.array([1, 1, 0, 2]), np.array([0, 3, 4])), shape=(2, 3))
+    before = doubled.data.copy(), doubled.indices.copy()
+    np.testing.assert_array_equal(as_data(doubled).to_dense(), [[1, 2, 0], [0, 0, 1]])
+    np.testing.assert_array_equal(doubled.data, before[0])
+    np.testing.assert_array_equal(doubled.indices, before[1])

@@ -1,0 +1,386 @@
+"""Laws of every solver on every problem that it declares it can serve."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from partwise import init, losses, penalties
+from partwise._errors import UnsupportedCombinationError
+from partwise.data import as_data
+from partwise.models import CP, Bilinear
+from partwise.problem import Problem
+from partwise.solvers import SOLVERS, MiniBatch, Solver, as_solver, project_rows, run
+from tests.laws.declared import (
+    ALL_SOLVERS,
+    LOSSES,
+    SHAPES,
+    any_dtype,
+    any_loss,
+    any_model,
+    any_penalties,
+    any_solver,
+    any_storage,
+    draw_data,
+    label,
+    make_problem,
+    seeds,
+    serves,
+    stored,
+)
+
+# Relative rise that rounding may cause; the objective is summed in float64 either way, but
+# float32 factors carry seven digits.
+RISE = {np.float64: 1e-9, np.float32: 2e-5}
+
+
+def draw_problem(loss, model, dtype, obeyed, seed, storage="dense", start="random"):
+    X = draw_data(SHAPES[model], seed, loss, dtype)
+    return make_problem(X, loss, model, obeyed, storage, seed, start)
+
+
+def law_objective_never_rises(problem, solver, seed=0, iterations=25):
+    """The penalized objective of a monotone solver falls or stays, and so does the result's."""
+    dtype = problem.data.dtype.type
+    result = run(problem, solver, tol=0, max_iter=iterations, rng=np.random.default_rng(seed))
+    history = result.objective_history
+    assert np.isfinite(history).all()
+    assert (np.diff(history) <= RISE[dtype] * np.abs(history[:-1])).all(), np.diff(history)
+    # The value on record is the objective of the factors that are returned.
+    assert problem.objective() == pytest.approx(result.objective, rel=1e-6 if dtype is np.float64 else 1e-3, abs=1e-9)
+    for factor in result.factors.values():
+        assert factor.dtype == dtype
+        assert np.isfinite(factor).all()
+        assert factor.min() >= 0
+    return result
+
+
+@given(
+    loss=any_loss, name=any_solver, model=any_model, dtype=any_dtype, obeyed=any_penalties,
+    storage=any_storage, seed=seeds,
+)
+def test_objective_never_rises(loss, name, model, dtype, obeyed, storage, seed):
+    storage = storage if model == "bilinear" else "dense"
+    problem = draw_problem(loss, model, dtype, obeyed, seed, storage)
+    solver = ALL_SOLVERS[name]
+    if serves(solver, problem) and solver.monotone:
+        law_objective_never_rises(problem, solver, seed)
+
+
+@pytest.mark.parametrize("name", sorted(SOLVERS))
+@pytest.mark.parametrize("model", sorted(SHAPES))
+@pytest.mark.parametrize("loss", LOSSES, ids=label)
+@pytest.mark.parametrize("obeyed", [(), (penalties.L1(0.2),), (penalties.L2(0.5),)], ids=["plain", "L1", "L2"])
+def test_objective_never_rises_for_each_declared_pair(name, model, loss, obeyed):
+    """The same law, not left to the draw: every loss meets every solver, model and penalty."""
+    problem = draw_problem(loss, model, np.float64, obeyed, seed=1)
+    solver = as_solver("auto", problem) if not serves(ALL_SOLVERS[name], problem) else ALL_SOLVERS[name]
+    law_objective_never_rises(problem, solver, iterations=40)
+
+
+@pytest.mark.parametrize("beta", [-1, -0.5, 0, 0.5, 1, 1.5, 2, 2.5, 3, 4])
+@pytest.mark.parametrize("seed", range(6))
+def test_multiplicative_updates_never_rise_in_any_half_step(beta, seed):
+    """40 × 60, k = 5, fifty iterations of two half steps: no rise beyond rounding."""
+    rng = np.random.default_rng(seed)
+    X = rng.random((40, 60)) + 1e-3
+    data, model, loss = as_data(X), Bilinear(5), losses.as_loss(beta)
+    problem = Problem(data, model, loss, init.make_start(data, model, "random", rng)[1])
+    solver = ALL_SOLVERS["mu"]
+    state, before = solver.start(problem, rng), problem.objective()
+    for _ in range(50):
+        for half in ("W", "H"):
+            problem.free = (half,)
+            solver.step(problem, state)
+            after = problem.objective()
+            assert after <= before * (1 + 1e-9)
+            before = after
+
+
+def test_exponents_are_those_of_the_literature():
+    """Févotte & Idier (2011), table 2; with L2 Tan & Févotte (2013)."""
+    from partwise.solvers.multiplicative import exponent
+
+    for beta, plain, with_l2 in [
+        (-1, 1 / 3, 1 / 4), (0, 1 / 2, 1 / 3), (0.5, 2 / 3, 1 / 2.5), (1, 1, 1 / 2),
+        (1.5, 1, 1 / 1.5), (2, 1, 1), (3, 1 / 2, 1 / 2), (4, 1 / 3, 1 / 3),
+    ]:  # fmt: skip
+        X = np.ones((7, 6))
+        for obeyed, wanted in (((), plain), ((penalties.L1(1.0),), plain), ((penalties.L2(1.0),), with_l2)):
+            problem = make_problem(X, losses.as_loss(beta), obeyed=obeyed)
+            assert exponent(problem, "W") == pytest.approx(wanted)
+
+
+def law_reaches_a_stationary_point(problem, solver, tol, iterations):
+    result = run(problem, solver, tol=tol, max_iter=iterations, rng=np.random.default_rng(0))
+    assert result.converged, (result.kkt, result.stop_reason)
+    assert result.kkt <= 2 * tol
+    return result
+
+
+@pytest.mark.parametrize("obeyed", [(), (penalties.L1(0.2),), (penalties.L2(0.5),)], ids=["plain", "L1", "L2"])
+@pytest.mark.parametrize("name", ["cd", "hals", "shuffled"])
+@pytest.mark.parametrize("model", ["bilinear", "cp"])
+def test_kkt_residual_vanishes(name, model, obeyed):
+    problem = draw_problem(losses.Frobenius(), model, np.float64, obeyed, seed=3)
+    law_reaches_a_stationary_point(problem, ALL_SOLVERS[name], 1e-6, 20_000)
+
+
+@pytest.mark.parametrize("loss", LOSSES, ids=label)
+@pytest.mark.parametrize("model", ["bilinear", "cp"])
+def test_kkt_residual_vanishes_under_multiplicative_updates(loss, model):
+    """They crawl: towards a zero like 1/t. The residual must fall, and keep falling."""
+    X = draw_data(SHAPES[model], 3, loss, zeros=0) + 0.1
+    residuals = []
+    for iterations in (20, 2000):
+        problem = make_problem(X, loss, model, seed=3)
+        residuals.append(run(problem, ALL_SOLVERS["mu"], tol=0, max_iter=iterations).kkt)
+    assert residuals[1] < 1e-2
+    assert residuals[1] < 0.2 * residuals[0]
+
+
+@pytest.mark.parametrize("name", ["cd", "mu"])
+def test_restart_at_a_stationary_point_stops_at_once(name):
+    X = draw_data((13, 9), 3, zeros=0) + 0.1
+    problem = make_problem(X, losses.Frobenius())
+    first = run(problem, ALL_SOLVERS[name], tol=1e-4, max_iter=20_000)
+    assert first.converged
+    again = run(problem, ALL_SOLVERS[name], tol=1e-4, max_iter=20_000)
+    assert again.converged
+    assert again.n_iter <= 2
+
+
+@given(loss=any_loss, name=any_solver, dtype=any_dtype, seed=seeds)
+def test_no_nan_whatever_is_empty(loss, name, dtype, seed):
+    """Zero rows, zero columns, all zero, k above min(shape): finite factors in their set."""
+    solver = ALL_SOLVERS[name]
+    shapes = [(1, 4), (5, 2), (6, 7)]
+    for shape in shapes:
+        rng = np.random.default_rng(seed)
+        X = rng.random(shape).astype(dtype) * (rng.random(shape) < 0.5)
+        if loss.needs_positive_data:
+            X += dtype(0.1)
+        for Z in (X,) if loss.needs_positive_data else (X, np.zeros_like(X)):
+            problem = make_problem(Z, loss, seed=seed)
+            if serves(solver, problem):
+                result = run(problem, solver, tol=1e-4, max_iter=15, rng=rng)
+                for factor in result.factors.values():
+                    assert np.isfinite(factor).all()
+                    assert factor.min() >= 0
+                assert np.isfinite(result.objective)
+
+
+@pytest.mark.parametrize("name", ["cd", "mu", "minibatch"])
+@pytest.mark.parametrize("beta", [2, 1, 0.5])
+def test_zero_row_gets_a_zero_row(name, beta):
+    X = draw_data((13, 9), 0, zeros=0)
+    X[4] = 0
+    problem = make_problem(X, losses.as_loss(beta), start="random")
+    solver = ALL_SOLVERS[name]
+    if serves(solver, problem):
+        result = run(problem, solver, max_iter=300, rng=np.random.default_rng(0))
+        reconstruction = result.factors["W"][4] @ result.factors["H"].T
+        assert reconstruction.max() <= 1e-6 * X.max()
+
+
+@given(loss=any_loss, name=any_solver, model=any_model, dtype=any_dtype, seed=seeds, data=st.data())
+def test_fixed_entries_stay_to_the_bit(loss, name, model, dtype, seed, data):
+    problem = draw_problem(loss, model, dtype, (), seed)
+    rng = np.random.default_rng(seed)
+    held = {}
+    obeyed = {}
+    for factor in problem.model.names:
+        values = problem.factors[factor].copy()
+        mask = rng.random(values.shape) < 0.4
+        held[factor] = mask, values
+        obeyed[factor] = (penalties.NonNegative(), penalties.Fixed(mask, values))
+    problem.penalties = obeyed
+    solver = ALL_SOLVERS[name]
+    if not serves(solver, problem):
+        return
+    result = run(problem, solver, tol=0, max_iter=10, rng=rng)
+    for factor, (mask, values) in held.items():
+        np.testing.assert_array_equal(result.factors[factor][mask], values[mask])
+    if solver.monotone:
+        history = result.objective_history
+        assert (np.diff(history) <= RISE[dtype] * np.abs(history[:-1])).all()
+
+
+@given(loss=any_loss, name=any_solver, obeyed=any_penalties, storage=any_storage, seed=seeds)
+def test_storage_does_not_matter(loss, name, obeyed, storage, seed):
+    solver = ALL_SOLVERS[name]
+    results = []
+    for view in ("dense", storage):
+        problem = draw_problem(loss, "bilinear", np.float64, obeyed, seed, view)
+        if not serves(solver, problem):
+            return
+        results.append(run(problem, solver, tol=0, max_iter=15, rng=np.random.default_rng(0)))
+    for factor in ("W", "H"):
+        wanted = results[0].factors[factor]
+        np.testing.assert_allclose(
+            results[1].factors[factor], wanted, rtol=1e-6, atol=1e-7 * wanted.max()
+        )
+    np.testing.assert_allclose(
+        results[1].objective_history, results[0].objective_history, rtol=1e-8
+    )
+
+
+def law_scale(loss, solver, start, c, seed):
+    """fit(c·X) does the same iterations and gives √c-scaled factors."""
+    X = draw_data((13, 9), seed, loss)
+    one = make_problem(X, loss, start=start)
+    other = make_problem(c * X, loss, start=start)
+    first = run(one, solver, max_iter=60, rng=np.random.default_rng(0))
+    second = run(other, solver, max_iter=60, rng=np.random.default_rng(0))
+    assert second.n_iter == first.n_iter
+    for factor in ("W", "H"):
+        wanted = np.sqrt(c) * first.factors[factor]
+        np.testing.assert_allclose(
+            second.factors[factor], wanted, rtol=1e-6, atol=1e-6 * wanted.max()
+        )
+    assert second.kkt == pytest.approx(first.kkt, rel=1e-3, abs=1e-9)
+
+
+@pytest.mark.parametrize("c", [1e-12, 1e-6, 1e3, 1e12])
+@pytest.mark.parametrize("start", sorted(init.STARTS))
+@pytest.mark.parametrize("name", ["cd", "mu", "minibatch"])
+def test_scale_of_the_data_does_not_matter(c, start, name):
+    for loss in LOSSES:
+        problem = make_problem(np.ones((13, 9)), loss)
+        if serves(ALL_SOLVERS[name], problem):
+            law_scale(loss, ALL_SOLVERS[name], start, c, seed=5)
+
+
+@given(loss=any_loss, name=st.sampled_from(["cd", "mu", "hals"]), seed=seeds)
+def test_order_of_rows_and_columns_does_not_matter(loss, name, seed):
+    solver = ALL_SOLVERS[name]
+    X = draw_data((13, 9), seed, loss)
+    plain = make_problem(X, loss, seed=seed)
+    if not serves(solver, plain):
+        return
+    rng = np.random.default_rng(seed)
+    rows, columns = rng.permutation(13), rng.permutation(9)
+    moved = make_problem(X[np.ix_(rows, columns)], loss, seed=seed)
+    moved.factors = {"W": plain.factors["W"][rows].copy(), "H": plain.factors["H"][columns].copy()}
+    first = run(plain, solver, tol=0, max_iter=8)
+    second = run(moved, solver, tol=0, max_iter=8)
+    np.testing.assert_allclose(second.objective, first.objective, rtol=1e-6)
+    for factor, order in (("W", rows), ("H", columns)):
+        wanted = first.factors[factor][order]
+        np.testing.assert_allclose(second.factors[factor], wanted, rtol=1e-5, atol=1e-7 * wanted.max())
+
+
+@pytest.mark.parametrize("loss", LOSSES, ids=label)
+def test_transposing_swaps_the_factors(loss):
+    """At convergence: the update order differs, so the paths do."""
+    rng = np.random.default_rng(0)
+    W, H = rng.gamma(0.5, size=(30, 2)) + 0.01, rng.gamma(0.5, size=(20, 2)) + 0.01
+    X = W @ H.T
+    ends = []
+    for Z in (X, X.T.copy()):
+        data, model = as_data(Z), Bilinear(2)
+        factors = init.make_start(data, model, "nndsvda", None)[1]
+        problem = Problem(data, model, loss, factors)
+        run(problem, as_solver("auto", problem), tol=1e-7, max_iter=3000)
+        ends.append(model.forward(problem.factors))
+    np.testing.assert_allclose(ends[0], ends[1].T, atol=2e-2 * X.max())
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_unique_answer_comes_back(seed):
+    """Separable in both factors, hence unique up to order and scale (Donoho & Stodden 2003)."""
+    rng = np.random.default_rng(seed)
+    W = np.vstack([np.eye(4), rng.random((30, 4)) * (rng.random((30, 4)) < 0.5)])
+    H = np.hstack([np.eye(4), rng.random((4, 20)) * (rng.random((4, 20)) < 0.5)])
+    data, model = as_data(W @ H), Bilinear(4)
+    best = None
+    for start in range(5):
+        factors = init.make_start(data, model, "random", np.random.default_rng(start))[1]
+        result = run(Problem(data, model, losses.Frobenius(), factors), ALL_SOLVERS["cd"], tol=1e-9, max_iter=3000)
+        best = result if best is None or result.objective < best.objective else best
+    found = best.factors["H"] / np.linalg.norm(best.factors["H"], axis=0)
+    cosine = (H / np.linalg.norm(H, axis=1, keepdims=True)) @ found
+    assert cosine.max(axis=1).min() > 0.9999
+    assert sorted(cosine.argmax(axis=1)) == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_cp_recovers_planted_factors(seed):
+    """CP is unique under Kruskal's condition: factor match score above 0.999."""
+    rng = np.random.default_rng(seed)
+    truth = [rng.random((20, 4)) * (rng.random((20, 4)) < 0.5) for _ in range(3)]
+    X = np.einsum("ir,jr,lr->ijl", *truth)
+    data, model = as_data(X), CP(4)
+    best = None
+    for start in range(4):
+        factors = init.make_start(data, model, "random", np.random.default_rng(start))[1]
+        problem = Problem(data, model, losses.Frobenius(), factors)
+        result = run(problem, ALL_SOLVERS["cd"], tol=1e-8, max_iter=1000)
+        best = result if best is None or result.objective < best.objective else best
+    score = np.ones((4, 4))
+    for F, found in zip(truth, best.factors.values(), strict=True):
+        score *= (F / np.linalg.norm(F, axis=0)).T @ (found / np.linalg.norm(found, axis=0))
+    assert score.max(axis=1).min() > 0.999
+
+
+@given(loss=any_loss, seed=seeds, storage=any_storage)
+def test_rows_are_projected_alone(loss, seed, storage):
+    rng = np.random.default_rng(seed)
+    X = draw_data((13, 9), seed, loss)
+    H = rng.random((9, 3)) + 0.05
+    tol, updates = 1e-5, 5000
+
+    def project(Z, view):
+        factors = {"W": np.zeros((len(Z), 3)), "H": H}
+        problem = Problem(stored(Z, view), Bilinear(3), loss, factors, free=("W",))
+        before = H.copy()
+        assert project_rows(problem, tol=tol, max_iter=updates) == 0
+        np.testing.assert_array_equal(H, before)
+        return problem
+
+    together = project(X, storage)
+    W = together.factors["W"]
+    assert W.min() >= 0
+    for i in (0, 2, 7):
+        alone = project(X[i : i + 1], "dense").factors["W"]
+        np.testing.assert_allclose(alone[0], W[i], rtol=1e-6, atol=1e-9)
+    if loss.quadratic:
+        assert together.kkt() < 1e-10
+
+
+def test_a_forbidden_pair_says_what_is_missing():
+    problem = make_problem(np.ones((5, 4)), losses.KullbackLeibler())
+    with pytest.raises(UnsupportedCombinationError) as error:
+        as_solver("cd", problem)
+    for words in ("'cd' needs the squared", "not quadratic", "'mu'", "solver='auto'"):
+        assert words in str(error.value)
+    tensor = draw_problem(losses.Frobenius(), "cp", np.float64, (), 0)
+    with pytest.raises(UnsupportedCombinationError, match="CP has 3 factors"):
+        as_solver(MiniBatch(), tensor)
+
+
+def test_the_loop_stops_when_told():
+    def fresh():
+        return make_problem(draw_data((13, 9), 0), losses.Frobenius())
+
+    seen = []
+    result = run(fresh(), ALL_SOLVERS["cd"], tol=0, callback=lambda s: seen.append(s.iteration) or s.iteration == 3)
+    assert seen == [0, 1, 2, 3]
+    assert result.stop_reason == "stopped by the callback"
+    assert not result.converged
+    result = run(fresh(), ALL_SOLVERS["cd"], tol=0, max_time=1e-9)
+    assert (result.n_iter, result.converged) == (1, False)
+    assert "max_time" in result.stop_reason
+    result = run(fresh(), ALL_SOLVERS["cd"], tol=0, max_iter=7)
+    assert result.n_iter == 7
+    assert len(result.objective_history) == len(result.time_history) == 8
+    assert (np.diff(result.time_history) >= 0).all()
+
+
+def test_default_table_prefers_the_faster():
+    quadratic = make_problem(np.ones((5, 4)), losses.Frobenius())
+    assert as_solver("auto", quadratic).name == "cd"
+    assert as_solver("auto", make_problem(np.ones((5, 4)), losses.KullbackLeibler())).name == "mu"
+    mine = ALL_SOLVERS["hals"]
+    assert as_solver(mine, quadratic) is mine
+    assert all(isinstance(make(), Solver) for make in SOLVERS.values())

@@ -1,0 +1,89 @@
+"""The slow and obvious version of every kernel, and of the objective."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from scipy import optimize
+
+
+def inner(A, B):
+    return math.fsum(float(a) * float(b) for a, b in zip(A.ravel(), B.ravel(), strict=True))
+
+
+def coordinate_sweeps(F, G, C, order, free, repeats):
+    F = F.astype(np.float64)
+    for _ in range(repeats):
+        for i in range(len(F)):
+            for j in order:
+                if free.shape[0] and not free[i, j]:
+                    continue
+                slope = sum(float(G[j, m]) * F[i, m] for m in range(F.shape[1])) - float(C[i, j])
+                if G[j, j] > 0:
+                    F[i, j] = max(0.0, F[i, j] - slope / float(G[j, j]))
+                elif slope > 0:
+                    F[i, j] = 0.0
+    return F
+
+
+def solve_rows(F, G, C, free):
+    """Non-negative least squares by SciPy, on a square root of the Gram matrix."""
+    values, vectors = np.linalg.eigh(G.astype(np.float64))
+    root = np.sqrt(np.maximum(values, 0))[:, None] * vectors.T
+    out = F.astype(np.float64).copy()
+    for i in range(len(F)):
+        open_ = free[i] if free.shape[0] else np.ones(F.shape[1], bool)
+        if not open_.any():
+            continue
+        target = C[i].astype(np.float64) - G[:, ~open_] @ out[i, ~open_]
+        goal = np.linalg.lstsq(root[:, open_].T, target[open_], rcond=None)[0]
+        out[i, open_] = optimize.nnls(root[:, open_], goal)[0]
+    return out
+
+
+def multiplicative_update(F, negative, positive, exponent, floor, free):
+    out = F.astype(np.float64).copy()
+    for i in range(F.shape[0]):
+        for j in range(F.shape[1]):
+            if free.shape[0] and not free[i, j]:
+                continue
+            if positive[i, j] > 0:
+                ratio = float(negative[i, j]) / float(positive[i, j])
+                out[i, j] = max(floor, out[i, j] * ratio**exponent)
+    return out
+
+
+def product_at(indptr, indices, W, H):
+    return np.array(
+        [
+            sum(float(w) * float(h) for w, h in zip(W[i], H[indices[p]], strict=True))
+            for i in range(len(indptr) - 1)
+            for p in range(indptr[i], indptr[i + 1])
+        ]
+    )
+
+
+def divergence(x, y, beta):
+    """The textbook formula, in extended precision."""
+    x, y, beta = np.longdouble(x), np.longdouble(y), np.longdouble(beta)
+    if beta == 2:
+        return (x - y) ** 2 / 2
+    if beta == 1:
+        return (x * np.log(x / y) if x > 0 else np.longdouble(0)) - x + y
+    if beta == 0:
+        return x / y - np.log(x / y) - 1
+    return (x**beta + (beta - 1) * y**beta - beta * x * y ** (beta - 1)) / (beta * (beta - 1))
+
+
+def objective(X, W, H, beta=2.0, alpha_W=0.0, alpha_H=0.0, l1_ratio=0.0):
+    """The penalized objective of X (n, m), W (n, k), H (k, m), as the documentation states it."""
+    X, W, H = (np.asarray(A, dtype=np.float64) for A in (X, W, H))
+    Y = W @ H
+    total = math.fsum(
+        float(divergence(x, y, beta)) for x, y in zip(X.ravel(), Y.ravel(), strict=True)
+    )
+    for F, strength in ((W, alpha_W * X.shape[1]), (H, alpha_H * X.shape[0])):
+        total += strength * l1_ratio * np.abs(F).sum()
+        total += 0.5 * strength * (1 - l1_ratio) * np.square(F).sum()
+    return total
