@@ -1,11 +1,17 @@
-"""Partwise: non-negative matrix factorization, X ≈ W H, so that parts add up and can be read."""
+"""Partwise: non-negative matrix factorization, X ≈ W H: parts that add up and can be read."""
 
+from partwise._errors import UnsupportedCombinationError
 from partwise._version import __version__
 from partwise.estimators import NMF, MiniBatchNMF, non_negative_factorization
+from partwise.files import load_model, read_matrix, save_model
 
 __all__ = [
     "NMF",
     "MiniBatchNMF",
+    "UnsupportedCombinationError",
     "__version__",
+    "load_model",
     "non_negative_factorization",
+    "read_matrix",
+    "save_model",
 ]

@@ -43,8 +43,17 @@ ALL_SOLVERS = {name: make() for name, make in SOLVERS.items()} | {
     "shuffled": solvers.CoordinateDescent(shuffle=True),
     "minibatch": solvers.MiniBatch(batch_size=4),
 }
-STORAGES = ["dense", "fortran", "csr", "csc", "coo", "unsorted", "explicit zeros", "blocks",
-            "sparse blocks"]
+STORAGES = [
+    "dense",
+    "fortran",
+    "csr",
+    "csc",
+    "coo",
+    "unsorted",
+    "explicit zeros",
+    "blocks",
+    "sparse blocks",
+]
 DTYPES = [np.float64, np.float32]
 
 
@@ -88,7 +97,9 @@ def draw_data(shape, seed, loss=None, dtype=np.float64, zeros=0.3):
     return X.astype(dtype)
 
 
-def make_problem(X, loss, model_name="bilinear", obeyed=(), storage="dense", seed=0, start="random"):
+def make_problem(
+    X, loss, model_name="bilinear", obeyed=(), storage="dense", seed=0, start="random"
+):
     """Bind a problem with the same penalties on every factor."""
     model = MODELS[model_name]
     data = stored(X, storage)

@@ -77,8 +77,10 @@ def test_loss_powers_are_a_majorizer(loss, seed, at):
     P = loss.positive(x, here) * at ** (1 - q)
     y = y[(y > 1e-3) & (y < 1e3)][: len(x)]
     x, here, N, P = x[: len(y)], here[: len(y)], N[: len(y)], P[: len(y)]
-    above = loss.value(x, here) + P * (power(y, q) - power(here, q)) - N * (
-        power(y, p) - power(here, p)
+    above = (
+        loss.value(x, here)
+        + P * (power(y, q) - power(here, q))
+        - N * (power(y, p) - power(here, p))
     )
     value = loss.value(x, y)
     size = value + loss.value(x, here)
@@ -182,6 +184,8 @@ def test_views_hold_the_same_numbers(storage, seed):
     assert data.sum() == pytest.approx(X.sum())
     assert data.sum_of_squares() == pytest.approx((X**2).sum())
     assert data.smallest() == X.min()
+    for found, axis in zip(data.square_sums(), (1, 0), strict=True):
+        np.testing.assert_allclose(found, (X**2).sum(axis=axis))
     assert data.size == X.size
     index = rng.permutation(13)[:5]
     np.testing.assert_array_equal(data.rows(index).to_dense(), X[index])
@@ -190,7 +194,9 @@ def test_views_hold_the_same_numbers(storage, seed):
     np.testing.assert_array_equal(covered, np.arange(13))
     if data.is_sparse:
         at = Bilinear(3).at(data, {"W": W, "H": H})
-        np.testing.assert_allclose(data.like(at).toarray(), np.where(data.like(np.ones_like(at)).toarray(), W @ H.T, 0))
+        np.testing.assert_allclose(
+            data.like(at).toarray(), np.where(data.like(np.ones_like(at)).toarray(), W @ H.T, 0)
+        )
 
 
 def test_views_leave_their_input_alone():
@@ -199,7 +205,9 @@ def test_views_leave_their_input_alone():
     assert np.shares_memory(as_data(X).to_dense(), X)
     from scipy import sparse
 
-    doubled = sparse.csr_array((np.ones(4), np.array([1, 1, 0, 2]), np.array([0, 3, 4])), shape=(2, 3))
+    doubled = sparse.csr_array(
+        (np.ones(4), np.array([1, 1, 0, 2]), np.array([0, 3, 4])), shape=(2, 3)
+    )
     before = doubled.data.copy(), doubled.indices.copy()
     np.testing.assert_array_equal(as_data(doubled).to_dense(), [[1, 2, 0], [0, 0, 1]])
     np.testing.assert_array_equal(doubled.data, before[0])

@@ -47,7 +47,9 @@ def law_objective_never_rises(problem, solver, seed=0, iterations=25):
     assert np.isfinite(history).all()
     assert (np.diff(history) <= RISE[dtype] * np.abs(history[:-1])).all(), np.diff(history)
     # The value on record is the objective of the factors that are returned.
-    assert problem.objective() == pytest.approx(result.objective, rel=1e-6 if dtype is np.float64 else 1e-3, abs=1e-9)
+    assert problem.objective() == pytest.approx(
+        result.objective, rel=1e-6 if dtype is np.float64 else 1e-3, abs=1e-9
+    )
     for factor in result.factors.values():
         assert factor.dtype == dtype
         assert np.isfinite(factor).all()
@@ -56,8 +58,13 @@ def law_objective_never_rises(problem, solver, seed=0, iterations=25):
 
 
 @given(
-    loss=any_loss, name=any_solver, model=any_model, dtype=any_dtype, obeyed=any_penalties,
-    storage=any_storage, seed=seeds,
+    loss=any_loss,
+    name=any_solver,
+    model=any_model,
+    dtype=any_dtype,
+    obeyed=any_penalties,
+    storage=any_storage,
+    seed=seeds,
 )
 def test_objective_never_rises(loss, name, model, dtype, obeyed, storage, seed):
     storage = storage if model == "bilinear" else "dense"
@@ -70,11 +77,15 @@ def test_objective_never_rises(loss, name, model, dtype, obeyed, storage, seed):
 @pytest.mark.parametrize("name", sorted(SOLVERS))
 @pytest.mark.parametrize("model", sorted(SHAPES))
 @pytest.mark.parametrize("loss", LOSSES, ids=label)
-@pytest.mark.parametrize("obeyed", [(), (penalties.L1(0.2),), (penalties.L2(0.5),)], ids=["plain", "L1", "L2"])
+@pytest.mark.parametrize(
+    "obeyed", [(), (penalties.L1(0.2),), (penalties.L2(0.5),)], ids=["plain", "L1", "L2"]
+)
 def test_objective_never_rises_for_each_declared_pair(name, model, loss, obeyed):
     """The same law, not left to the draw: every loss meets every solver, model and penalty."""
     problem = draw_problem(loss, model, np.float64, obeyed, seed=1)
-    solver = as_solver("auto", problem) if not serves(ALL_SOLVERS[name], problem) else ALL_SOLVERS[name]
+    solver = (
+        as_solver("auto", problem) if not serves(ALL_SOLVERS[name], problem) else ALL_SOLVERS[name]
+    )
     law_objective_never_rises(problem, solver, iterations=40)
 
 
@@ -106,7 +117,11 @@ def test_exponents_are_those_of_the_literature():
         (1.5, 1, 1 / 1.5), (2, 1, 1), (3, 1 / 2, 1 / 2), (4, 1 / 3, 1 / 3),
     ]:  # fmt: skip
         X = np.ones((7, 6))
-        for obeyed, wanted in (((), plain), ((penalties.L1(1.0),), plain), ((penalties.L2(1.0),), with_l2)):
+        for obeyed, wanted in (
+            ((), plain),
+            ((penalties.L1(1.0),), plain),
+            ((penalties.L2(1.0),), with_l2),
+        ):
             problem = make_problem(X, losses.as_loss(beta), obeyed=obeyed)
             assert exponent(problem, "W") == pytest.approx(wanted)
 
@@ -118,7 +133,9 @@ def law_reaches_a_stationary_point(problem, solver, tol, iterations):
     return result
 
 
-@pytest.mark.parametrize("obeyed", [(), (penalties.L1(0.2),), (penalties.L2(0.5),)], ids=["plain", "L1", "L2"])
+@pytest.mark.parametrize(
+    "obeyed", [(), (penalties.L1(0.2),), (penalties.L2(0.5),)], ids=["plain", "L1", "L2"]
+)
 @pytest.mark.parametrize("name", ["cd", "hals", "shuffled"])
 @pytest.mark.parametrize("model", ["bilinear", "cp"])
 def test_kkt_residual_vanishes(name, model, obeyed):
@@ -267,7 +284,9 @@ def test_order_of_rows_and_columns_does_not_matter(loss, name, seed):
     np.testing.assert_allclose(second.objective, first.objective, rtol=1e-6)
     for factor, order in (("W", rows), ("H", columns)):
         wanted = first.factors[factor][order]
-        np.testing.assert_allclose(second.factors[factor], wanted, rtol=1e-5, atol=1e-7 * wanted.max())
+        np.testing.assert_allclose(
+            second.factors[factor], wanted, rtol=1e-5, atol=1e-7 * wanted.max()
+        )
 
 
 @pytest.mark.parametrize("loss", LOSSES, ids=label)
@@ -296,7 +315,12 @@ def test_unique_answer_comes_back(seed):
     best = None
     for start in range(5):
         factors = init.make_start(data, model, "random", np.random.default_rng(start))[1]
-        result = run(Problem(data, model, losses.Frobenius(), factors), ALL_SOLVERS["cd"], tol=1e-9, max_iter=3000)
+        result = run(
+            Problem(data, model, losses.Frobenius(), factors),
+            ALL_SOLVERS["cd"],
+            tol=1e-9,
+            max_iter=3000,
+        )
         best = result if best is None or result.objective < best.objective else best
     found = best.factors["H"] / np.linalg.norm(best.factors["H"], axis=0)
     cosine = (H / np.linalg.norm(H, axis=1, keepdims=True)) @ found
@@ -364,7 +388,12 @@ def test_the_loop_stops_when_told():
         return make_problem(draw_data((13, 9), 0), losses.Frobenius())
 
     seen = []
-    result = run(fresh(), ALL_SOLVERS["cd"], tol=0, callback=lambda s: seen.append(s.iteration) or s.iteration == 3)
+    result = run(
+        fresh(),
+        ALL_SOLVERS["cd"],
+        tol=0,
+        callback=lambda s: seen.append(s.iteration) or s.iteration == 3,
+    )
     assert seen == [0, 1, 2, 3]
     assert result.stop_reason == "stopped by the callback"
     assert not result.converged

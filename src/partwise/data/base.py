@@ -60,6 +60,10 @@ class Data(ABC):
         """Return ``Σ X²`` in float64."""
 
     @abstractmethod
+    def square_sums(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return ``Σ X²`` of each row and of each column of a matrix, in float64."""
+
+    @abstractmethod
     def smallest(self) -> float:
         """Return the smallest entry, stored or not."""
 

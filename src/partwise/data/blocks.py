@@ -69,5 +69,9 @@ class RowBlocks(Data):
     def sum_of_squares(self) -> float:
         return sum(part.sum_of_squares() for part in self.parts)
 
+    def square_sums(self) -> tuple[np.ndarray, np.ndarray]:
+        rows, columns = zip(*(part.square_sums() for part in self.parts), strict=True)
+        return np.concatenate(rows), np.sum(columns, axis=0)
+
     def smallest(self) -> float:
         return min(part.smallest() for part in self.parts)

@@ -70,5 +70,13 @@ class Dense(Data):
     def sum_of_squares(self) -> float:
         return self._sum_of_squares
 
+    def square_sums(self) -> tuple[np.ndarray, np.ndarray]:
+        rows, columns = np.empty(self.shape[0]), np.zeros(self.shape[1])
+        for block in self.blocks():
+            squares = np.square(self.array[block], dtype=np.float64)
+            rows[block] = squares.sum(axis=1)
+            columns += squares.sum(axis=0)
+        return rows, columns
+
     def smallest(self) -> float:
         return float(self.array.min())

@@ -10,7 +10,7 @@ import numpy as np
 from scipy import sparse
 
 from partwise.data.base import Data, Index, even_blocks
-from partwise.kernels import inner
+from partwise.kernels import inner, square_sums
 
 __all__ = ["Sparse"]
 
@@ -76,6 +76,12 @@ class Sparse(Data):
 
     def sum_of_squares(self) -> float:
         return self._sum_of_squares
+
+    def square_sums(self) -> tuple[np.ndarray, np.ndarray]:
+        rows, columns = np.zeros(self.shape[0]), np.zeros(self.shape[1])
+        matrix = self.matrix
+        square_sums(matrix.indptr, matrix.indices, matrix.data, rows, columns)
+        return rows, columns
 
     def smallest(self) -> float:
         stored = float(self.stored.min()) if self.stored.size else 0.0

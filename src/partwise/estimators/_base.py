@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from numbers import Integral, Real
 from typing import Any
 
@@ -263,16 +264,15 @@ class BaseNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         if by == "usage":
             key = W.sum(axis=0, dtype=np.float64) * self.components_.sum(axis=1, dtype=np.float64)
         elif by == "variance":
-            key = self._explained.component
+            key = self._training("_explained", "all rows to fit").component
         else:
             raise ValueError(explain("by", repr(by), "'usage' or 'variance'"))
         order = np.argsort(-key, kind="stable")
         self.components_ = self.components_[order]
         self.W_ = W[:, order]
-        shares: Explained = self._explained
-        self._explained = Explained(
-            shares.total, shares.component[order], shares.sample, shares.feature
-        )
+        if hasattr(self, "_explained"):
+            shares: Explained = self._explained
+            self._explained = replace(shares, component=shares.component[order])
         return self
 
     def top_features(self, n: int = 10) -> list[list[tuple[Any, float]]]:

@@ -34,7 +34,7 @@ def explained(data: Data, W: np.ndarray, H: np.ndarray) -> Explained:
     cross_W = (data @ H).astype(np.float64)
     cross_H = np.asarray(data.T @ W, dtype=np.float64)
     gram_W, gram_H = W64.T @ W64, H64.T @ H64
-    squares = [_squares(data, axis) for axis in (1, 0)]
+    squares = data.square_sums()
     gained = [
         np.sum(F * (2 * cross - F @ gram), axis=1)
         for F, cross, gram in ((W64, cross_W, gram_H), (H64, cross_H, gram_W))
@@ -47,24 +47,6 @@ def explained(data: Data, W: np.ndarray, H: np.ndarray) -> Explained:
         sample=_share(gained[0], squares[0]),
         feature=_share(gained[1], squares[1]),
     )
-
-
-def _squares(data: Data, axis: int) -> np.ndarray:
-    if axis == 0:
-        total = np.zeros(data.shape[1])
-        for rows in data.blocks():
-            total += _squares_of(data.rows(rows), 0)
-        return total
-    return np.concatenate([_squares_of(data.rows(rows), 1) for rows in data.blocks()])
-
-
-def _squares_of(block: Data, axis: int) -> np.ndarray:
-    if block.is_sparse:
-        matrix = block.matrix  # type: ignore[attr-defined]
-        square = matrix.multiply(matrix)
-        return np.asarray(square.sum(axis=axis), dtype=np.float64).reshape(-1)
-    square = np.square(block.to_dense(), dtype=np.float64)
-    return square.sum(axis=axis)
 
 
 def _share(part: np.ndarray, whole: np.ndarray) -> np.ndarray:

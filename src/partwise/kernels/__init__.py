@@ -10,7 +10,7 @@ from partwise.kernels.multiplicative import multiplicative_update
 from partwise.kernels.nnls import solve_rows
 from partwise.kernels.quadratic import coordinate_sweeps
 from partwise.kernels.reductions import inner
-from partwise.kernels.sparse import product_at
+from partwise.kernels.sparse import product_at, square_sums
 
 __all__ = [
     "beta_negative",
@@ -22,4 +22,5 @@ __all__ = [
     "multiplicative_update",
     "product_at",
     "solve_rows",
+    "square_sums",
 ]

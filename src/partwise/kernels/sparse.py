@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from numba import njit
 
-__all__ = ["product_at"]
+__all__ = ["product_at", "square_sums"]
 
 
 @njit(cache=True, nogil=True, fastmath={"contract", "reassoc", "nsz"})
@@ -22,3 +22,16 @@ def product_at(indptr, indices, W, H, out):  # type: ignore[no-untyped-def]
             for l in range(1, k):
                 value += W[i, l] * h[l]
             out[p] = value
+
+
+@njit(cache=True, nogil=True)
+def square_sums(indptr, indices, data, rows, columns):  # type: ignore[no-untyped-def]
+    """Add the squares of the stored entries to the sums of their row and of their column.
+
+    ``rows`` and ``columns`` are float64. Cost O(stored), no temporary.
+    """
+    for i in range(len(indptr) - 1):
+        for p in range(indptr[i], indptr[i + 1]):
+            square = float(data[p]) ** 2
+            rows[i] += square
+            columns[indices[p]] += square

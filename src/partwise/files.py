@@ -1,0 +1,545 @@
+"""Matrices read from files, and fitted models kept as folders of plain files."""
+
+from __future__ import annotations
+
+import csv
+import ctypes
+import hashlib
+import json
+import math
+import os
+import platform
+import secrets
+import shutil
+import sys
+import warnings
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from partwise._errors import explain
+from partwise._reading import LabelledMatrix, read_matrix
+from partwise._version import __version__
+
+__all__ = [
+    "LabelledMatrix",
+    "check_file",
+    "check_folder",
+    "load_model",
+    "read_info",
+    "read_matrix",
+    "save_model",
+    "table_lines",
+    "write_matrix",
+]
+
+FOLDER_FORMAT = "partwise model 1"
+MODEL_FILES = frozenset(["W.csv", "H.csv", "factors.npz", "model.json", "parts.png", "history.png"])
+# What model.json keeps of a fit, and the attribute of the estimator that holds it.
+RESULTS = {
+    "seed": "seed_",
+    "n_iter": "n_iter_",
+    "reconstruction_err": "reconstruction_err_",
+    "kkt": "kkt_",
+    "converged": "converged_",
+    "stop_reason": "stop_reason_",
+    "objectives": "objectives_",
+    "objective_history": "objective_history_",
+    "time_history": "time_history_",
+    "beta_loss": "beta_loss_",
+    "solver": "solver_",
+    "init": "init_",
+}
+ARRAYS = ("objectives", "objective_history", "time_history")
+NOT_FINITE = ("inf", "-inf", "nan")
+
+
+# ---------------------------------------------------------------- writing whole files
+
+
+def _hidden_sibling(path: Path) -> Path:
+    return path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
+
+
+def _sync(path: Path) -> None:
+    """Flush a file or folder to the disk, where the system can."""
+    if os.name == "nt" and path.is_dir():
+        return
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def check_file(path: str | os.PathLike[str], force: bool = False) -> Path:
+    """Refuse a path that `write_matrix` would refuse; return it as a Path.
+
+    Parameters
+    ----------
+    path : path
+        Where the matrix shall go.
+    force : bool, default=False
+        Whether an existing file may be replaced.
+    """
+    path = Path(path)
+    kind = path.suffix.lower()
+    if kind not in (".csv", ".tsv", ".npy", ".npz"):
+        got, wanted = f"the ending {kind or '(none)'}", ".csv, .tsv, .npy or .npz"
+        raise ValueError(explain(f"file {path}", got, wanted))
+    if path.is_dir():
+        raise FileExistsError(explain(f"file {path}", "a folder", "a new file"))
+    if path.exists() and not force:
+        todo = "Choose another name, or replace it with force=True (--force)."
+        raise FileExistsError(explain(f"file {path}", "an existing file", "a new file", todo))
+    return path
+
+
+def write_matrix(
+    path: str | os.PathLike[str],
+    values: np.ndarray,
+    *,
+    row_names: Sequence[str] | None = None,
+    column_names: Sequence[str] | None = None,
+    force: bool = False,
+) -> None:
+    """Write a dense matrix whole or not at all: .csv or .tsv, .npy, or .npz with names.
+
+    Parameters
+    ----------
+    path : path
+        The ending picks the format. An existing file is kept unless `force` is true.
+    values : ndarray of shape (n_rows, n_columns)
+        The entries; text keeps every digit that is needed to read them back unchanged.
+    row_names, column_names : sequence of str, optional
+        The names; without them, text files number rows and columns from 0.
+    force : bool, default=False
+        Whether to replace an existing file.
+    """
+    path = check_file(path, force)
+    partial = _hidden_sibling(path)
+    try:
+        with partial.open("xb") as stream:
+            _write_to(stream, path.suffix.lower(), values, row_names, column_names)
+        _sync(partial)
+        partial.replace(path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+    _sync(path.parent)
+
+
+def _write_to(
+    stream: IO[bytes],
+    kind: str,
+    values: np.ndarray,
+    row_names: Sequence[str] | None,
+    column_names: Sequence[str] | None,
+) -> None:
+    if kind == ".npy":
+        np.save(stream, values, allow_pickle=False)
+    elif kind == ".npz":
+        names = {"row_names": _name_array(row_names)}
+        names["column_names"] = _name_array(column_names)
+        np.savez(stream, X=values, **names)  # type: ignore[arg-type]
+    else:
+        delimiter = "\t" if kind == ".tsv" else ","
+        for line in table_lines(values, row_names, column_names, delimiter):
+            stream.write(line.encode())
+
+
+class _Line:
+    """The line that csv.writer wrote last."""
+
+    def __init__(self) -> None:
+        self.text = ""
+
+    def write(self, text: str) -> None:
+        """Keep the text."""
+        self.text = text
+
+
+def table_lines(
+    values: np.ndarray,
+    row_names: Sequence[str] | None = None,
+    column_names: Sequence[str] | None = None,
+    delimiter: str = ",",
+) -> Iterator[str]:
+    """Yield the lines of a table: a header after an empty cell, then named rows."""
+    line = _Line()
+    writer = csv.writer(line, delimiter=delimiter, lineterminator="\n")
+    n_rows, n_columns = values.shape
+    writer.writerow(["", *(range(n_columns) if column_names is None else column_names)])
+    yield line.text
+    names: Iterable[Any] = range(n_rows) if row_names is None else row_names
+    for name, row in zip(names, values, strict=True):
+        # str of a float32 scalar is its shortest text; tolist would widen it first.
+        cells = row.tolist() if row.dtype == np.float64 else map(str, row)
+        writer.writerow([name, *cells])
+        yield line.text
+
+
+def _name_array(names: Sequence[str] | None) -> np.ndarray:
+    """Return names as a unicode array, an empty one for None."""
+    return np.array([] if names is None else [str(name) for name in names], dtype=np.str_)
+
+
+# ---------------------------------------------------------------- saving a model
+
+
+def check_folder(folder: str | os.PathLike[str], force: bool = False) -> Path:
+    """Refuse a folder that `save_model` would refuse; return its absolute path.
+
+    Parameters
+    ----------
+    folder : path
+        Where the model shall go.
+    force : bool, default=False
+        Whether an existing model folder may be replaced.
+    """
+    path = Path(folder).resolve()
+    if not path.exists():
+        return path
+    subject, wanted = f"output folder {folder}", "a new folder"
+    if not path.is_dir():
+        raise FileExistsError(explain(subject, "a file", wanted, "Choose another name."))
+    if not force:
+        todo = "Choose another name, or replace it with force=True (--force)."
+        raise FileExistsError(explain(subject, "an existing folder", wanted, todo))
+    held = sorted(item.name for item in path.iterdir())
+    foreign = [name for name in held if name not in MODEL_FILES]
+    if foreign or (held and "model.json" not in held):
+        others = ", ".join((foreign or held)[:3])
+        got = f"a folder that holds what Partwise did not write there ({others})"
+        todo = "Nothing was deleted; choose another name, or move those files away."
+        raise FileExistsError(explain(subject, got, "a Partwise model folder", todo))
+    if held:
+        read_info(path)
+    return path
+
+
+def save_model(
+    folder: str | os.PathLike[str],
+    model: Any,
+    *,
+    W: np.ndarray | None = None,
+    row_names: Sequence[str] | None = None,
+    column_names: Sequence[str] | None = None,
+    source: str | os.PathLike[str] | None = None,
+    image_shape: tuple[int, int] | None = None,
+    force: bool = False,
+) -> Path:
+    """Write a fitted model as a folder of plain files, whole or not at all.
+
+    The folder holds ``W.csv`` and ``H.csv`` with names; ``factors.npz`` with the arrays
+    ``W``, ``H``, ``row_names``, ``column_names`` (empty where there are none) and
+    ``component_names``; ``model.json`` with all that is needed to repeat the fit; and, if
+    matplotlib is installed, ``parts.png`` and ``history.png``. Nothing is pickled.
+
+    Parameters
+    ----------
+    folder : path
+        The folder to make; its parents are made too.
+    model : NMF or MiniBatchNMF
+        A fitted estimator.
+    W : ndarray of shape (n_samples, n_components), optional
+        The weights of the samples; by default the model's ``W_``.
+    row_names, column_names : sequence of str, optional
+        Names of the samples and of the features; the features' names are by default the
+        model's ``feature_names_in_``, if it has them.
+    source : path or str, optional
+        The file that the data came from, kept by name and SHA-256.
+    image_shape : (int, int), optional
+        Height and width of a component, for ``parts.png``.
+    force : bool, default=False
+        Whether to replace an existing model folder. The old one is removed once the new
+        one is complete; a folder with any other file in it is never replaced.
+
+    Returns
+    -------
+    Path
+        The absolute path of the folder.
+    """
+    target = check_folder(folder, force)
+    W = getattr(model, "W_", None) if W is None else W
+    if W is None:
+        raise ValueError(explain("save_model", "no W", "W=model.transform(X)"))
+    if column_names is None and hasattr(model, "feature_names_in_"):
+        column_names = model.feature_names_in_.tolist()
+    W, H = np.asarray(W), np.asarray(model.components_)
+    _check_names("row_names", row_names, W.shape[0])
+    _check_names("column_names", column_names, H.shape[1])
+    info = _describe(model, W, H, source)
+    info["image_shape"] = None if image_shape is None else list(image_shape)
+    with _whole_folder(target) as partial:
+        _write_factors(partial, W, H, row_names, column_names, _component_names(model))
+        text = json.dumps(info, indent=2, allow_nan=False, ensure_ascii=False)
+        (partial / "model.json").write_text(text + "\n", encoding="utf-8")
+        _draw(partial, model, column_names, image_shape)
+    return target
+
+
+def _check_names(parameter: str, names: Sequence[str] | None, size: int) -> None:
+    if names is not None and len(names) != size:
+        raise ValueError(explain(parameter, f"{len(names)} names", f"{size} names"))
+
+
+def _component_names(model: Any) -> list[str]:
+    return [str(name) for name in model.get_feature_names_out()]
+
+
+def _describe(model: Any, W: np.ndarray, H: np.ndarray, source: Any) -> dict[str, Any]:
+    """Return the content of model.json."""
+    parameters, unsaved = _plain_parameters(model.get_params(deep=False))
+    results = {key: _plain(getattr(model, name, None)) for key, name in RESULTS.items()}
+    if results["seed"] is None:
+        results["seed"] = parameters.get("random_state")
+    history = results["objective_history"]
+    return {
+        "format": FOLDER_FORMAT,
+        "class": type(model).__name__,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "input": _describe_source(source),
+        "shapes": {"X": [len(W), H.shape[1]], "W": list(W.shape), "H": list(H.shape)},
+        "dtype": str(H.dtype),
+        "parameters": parameters,
+        "unsaved_parameters": unsaved,
+        **results,
+        "objective": history[-1] if history else None,
+        "versions": _versions(),
+    }
+
+
+def _describe_source(source: Any) -> dict[str, Any] | None:
+    if source is None:
+        return None
+    path, digest = Path(source), None
+    if path.is_file():
+        with path.open("rb") as stream:
+            digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    return {"name": str(source), "sha256": digest}
+
+
+def _versions() -> dict[str, str]:
+    packages = ["numpy", "scipy", "scikit-learn", "numba"]
+    found = {name: metadata.version(name) for name in packages}
+    return {"partwise": __version__, **found, "python": platform.python_version()}
+
+
+def _plain(value: Any) -> Any:
+    """Return the value as JSON has it: infinite and undefined numbers become text."""
+    if isinstance(value, np.ndarray | np.generic):
+        value = value.tolist()
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    return value
+
+
+def _plain_parameters(
+    parameters: Mapping[str, Any],
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """Divide parameters into those that JSON can hold and the text of the others."""
+    kept: dict[str, Any] = {}
+    unsaved: dict[str, str] = {}
+    for name, value in parameters.items():
+        plain = _plain(value)
+        if plain is None or isinstance(plain, bool | int | float | str):
+            kept[name] = plain
+        else:
+            unsaved[name] = repr(value)
+    return kept, unsaved
+
+
+def _write_factors(
+    folder: Path,
+    W: np.ndarray,
+    H: np.ndarray,
+    row_names: Sequence[str] | None,
+    column_names: Sequence[str] | None,
+    components: Sequence[str],
+) -> None:
+    write_matrix(folder / "W.csv", W, row_names=row_names, column_names=components)
+    write_matrix(folder / "H.csv", H, row_names=components, column_names=column_names)
+    np.savez(
+        folder / "factors.npz",
+        W=W,
+        H=H,
+        row_names=_name_array(row_names),
+        column_names=_name_array(column_names),
+        component_names=_name_array(components),
+    )
+
+
+def _draw(
+    folder: Path,
+    model: Any,
+    column_names: Sequence[str] | None,
+    image_shape: tuple[int, int] | None,
+) -> None:
+    """Draw the pictures; a fit is worth keeping even where they fail."""
+    from partwise import plots
+
+    try:
+        with warnings.catch_warnings():
+            # Names may hold characters that the font lacks.
+            warnings.filterwarnings("ignore", message="Glyph", category=UserWarning)
+            parts = plots.plot_parts(model, image_shape, names=column_names)
+            parts.savefig(folder / "parts.png", dpi=150)
+            if getattr(model, "objective_history_", None) is not None:
+                history: Any = plots.plot_history(model).figure
+                history.savefig(folder / "history.png", dpi=150)
+    except Exception as error:
+        reason = " ".join(str(error).split()) or repr(error)
+        message = f"parts.png and history.png were not drawn: {reason}"
+        warnings.warn(message, UserWarning, stacklevel=3)
+        for name in ("parts.png", "history.png"):
+            (folder / name).unlink(missing_ok=True)
+
+
+@contextmanager
+def _whole_folder(target: Path) -> Iterator[Path]:
+    """Give a hidden folder to fill, which takes the target's place once it is on disk."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = _hidden_sibling(target)
+    partial.mkdir()
+    try:
+        yield partial
+        for path in [*partial.iterdir(), partial]:
+            _sync(path)
+        if target.exists():
+            _exchange(partial, target)
+        else:
+            partial.rename(target)
+        _sync(target.parent)
+    finally:
+        # Nothing, what is left of a failure, or the old model that was replaced.
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _exchange(new: Path, old: Path) -> None:
+    """Swap two folders: at once where Linux can, else by the shortest way round."""
+    if sys.platform == "linux":
+        swap = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+        here, exchange = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
+        if swap and swap(here, os.fsencode(new), here, os.fsencode(old), exchange) == 0:
+            return
+    aside = _hidden_sibling(old)
+    old.rename(aside)
+    try:
+        new.rename(old)
+    except BaseException:
+        aside.rename(old)
+        raise
+    aside.rename(new)
+
+
+# ---------------------------------------------------------------- loading a model
+
+
+def _broken_model(path: Path, got: str, wanted: str) -> ValueError:
+    todo = "Fit again, or restore the folder."
+    return ValueError(explain(f"model {path}", got, wanted, todo))
+
+
+def read_info(folder: str | os.PathLike[str]) -> dict[str, Any]:
+    """Return the content of a model folder's ``model.json``.
+
+    Parameters
+    ----------
+    folder : path
+        A folder that `save_model` wrote.
+    """
+    path = Path(folder)
+    file = path / "model.json"
+    if not file.is_file():
+        got = "no model.json in it" if path.is_dir() else "no such folder"
+        message = explain(f"model {path}", got, "a folder that Partwise wrote")
+        raise FileNotFoundError(message)
+    try:
+        info = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        got = f"a model.json that is no JSON ({error})"
+        raise _broken_model(path, got, "the file that Partwise wrote") from error
+    found = info.get("format") if isinstance(info, dict) else None
+    if found != FOLDER_FORMAT:
+        got = f"a model.json of format {found!r}"
+        raise _broken_model(path, got, repr(FOLDER_FORMAT))
+    return info
+
+
+def load_model(folder: str | os.PathLike[str]) -> Any:
+    """Rebuild the fitted estimator that `save_model` wrote.
+
+    Parameters
+    ----------
+    folder : path
+        A folder that `save_model` wrote.
+
+    Returns
+    -------
+    NMF or MiniBatchNMF
+        With its parameters, ``components_``, ``W_`` and the results of its fit. What is no
+        number, text or None among the parameters, such as a random generator, is not kept;
+        `partial_fit` starts anew.
+    """
+    import partwise
+
+    path, info = Path(folder), read_info(folder)
+    classes = {"NMF": partwise.NMF, "MiniBatchNMF": partwise.MiniBatchNMF}
+    if info.get("class") not in classes:
+        raise _broken_model(path, f"class {info.get('class')!r}", " or ".join(classes))
+    W, H, names = _read_factors(path, info)
+    parameters = {
+        name: float(value) if value in NOT_FINITE else value
+        for name, value in info.get("parameters", {}).items()
+    }
+    try:
+        model = classes[info["class"]](**parameters)
+    except TypeError as error:
+        version = info.get("versions", {}).get("partwise")
+        got = f"parameters of Partwise {version} that {__version__} lacks ({error})"
+        raise _broken_model(path, got, "parameters of this version") from error
+    for key, attribute in RESULTS.items():
+        if info.get(key) is not None:
+            setattr(model, attribute, _restored(key, info[key]))
+    model.components_, model.W_ = H, W
+    model.n_components_, model.n_features_in_ = H.shape
+    if names is not None:
+        model.feature_names_in_ = np.array(names, dtype=object)
+    return model
+
+
+def _restored(key: str, value: Any) -> Any:
+    if key in ARRAYS:
+        return np.array(value, dtype=np.float64)
+    return float(value) if value in NOT_FINITE else value
+
+
+def _read_factors(
+    path: Path, info: Mapping[str, Any]
+) -> tuple[np.ndarray, np.ndarray, list[str] | None]:
+    """Return W, H and the names of the features, checked against model.json."""
+    wanted = "the factors.npz that Partwise wrote"
+    try:
+        # Opened here, since np.load leaves a file that it refuses open.
+        with (path / "factors.npz").open("rb") as stream:
+            arrays = np.load(stream, allow_pickle=False)
+            W, H, names = arrays["W"], arrays["H"], arrays["column_names"]
+    except FileNotFoundError as error:
+        raise _broken_model(path, "no factors.npz", wanted) from error
+    except Exception as error:
+        raise _broken_model(path, f"a broken factors.npz ({error})", wanted) from error
+    shapes = info.get("shapes", {})
+    if [list(W.shape), list(H.shape)] != [shapes.get("W"), shapes.get("H")]:
+        got = f"W {W.shape} and H {H.shape}"
+        raise _broken_model(path, got, f"the shapes in model.json, {shapes}")
+    if W.dtype.kind != "f" or H.dtype.kind != "f" or not np.isfinite(H).all():
+        raise _broken_model(path, "factors that are no finite numbers", wanted)
+    return W, H, [str(name) for name in names] if names.size else None
