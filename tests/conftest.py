@@ -6,6 +6,10 @@ import importlib.util
 import os
 from pathlib import Path
 
+# Before NumPy is imported: test processes run side by side, and two pools of matrix product
+# threads on two cores wait for each other more than they work.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 import pytest
 from hypothesis import HealthCheck, settings
 

@@ -5,12 +5,13 @@ from partwise.solvers.coordinate_descent import CoordinateDescent
 from partwise.solvers.defaults import SOLVERS, as_solver
 from partwise.solvers.loop import Progress, run
 from partwise.solvers.mini_batch import Memory, MiniBatch
-from partwise.solvers.multiplicative import MultiplicativeUpdate
+from partwise.solvers.multiplicative import MaximizationEqualization, MultiplicativeUpdate
 from partwise.solvers.project import project_rows
 
 __all__ = [
     "SOLVERS",
     "CoordinateDescent",
+    "MaximizationEqualization",
     "Memory",
     "MiniBatch",
     "MultiplicativeUpdate",

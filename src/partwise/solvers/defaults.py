@@ -8,13 +8,14 @@ from partwise._errors import unsupported
 from partwise.problem import Problem
 from partwise.solvers.base import Solver
 from partwise.solvers.coordinate_descent import CoordinateDescent
-from partwise.solvers.multiplicative import MultiplicativeUpdate
+from partwise.solvers.multiplicative import MaximizationEqualization, MultiplicativeUpdate
 
 __all__ = ["SOLVERS", "as_solver"]
 
 # In order of preference: solver="auto" takes the first that can serve the problem.
 SOLVERS: dict[str, Callable[[], Solver]] = {
     "cd": CoordinateDescent,
+    "me": MaximizationEqualization,
     "mu": MultiplicativeUpdate,
 }
 
