@@ -28,6 +28,7 @@ from tests.laws.declared import (
     serves,
     stored,
 )
+from tests.oracle import naive
 
 # Relative rise that rounding may cause; the objective is summed in float64 either way, but
 # float32 factors carry seven digits.
@@ -124,6 +125,19 @@ def test_exponents_are_those_of_the_literature():
         ):
             problem = make_problem(X, losses.as_loss(beta), obeyed=obeyed)
             assert exponent(problem, "W") == pytest.approx(wanted)
+
+
+@given(seed=seeds)
+def test_kkt_residual_is_the_naive_one(seed):
+    rng = np.random.default_rng(seed)
+    problem = make_problem(draw_data((13, 9), seed), losses.Frobenius(), seed=seed)
+    wanted = naive.kkt(problem.data.to_dense(), problem.factors["W"], problem.factors["H"])
+    assert problem.kkt() == pytest.approx(wanted, rel=1e-9)
+    assert 0.02 < wanted < 5
+    # It does not change when the scale moves between the factors, or with that of the loss.
+    d = rng.uniform(0.1, 10, 3)
+    problem.factors = {"W": problem.factors["W"] * d, "H": problem.factors["H"] / d}
+    assert problem.kkt() == pytest.approx(wanted, rel=1e-9)
 
 
 def law_reaches_a_stationary_point(problem, solver, tol, iterations):

@@ -87,3 +87,19 @@ def objective(X, W, H, beta=2.0, alpha_W=0.0, alpha_H=0.0, l1_ratio=0.0):
         total += strength * l1_ratio * np.abs(F).sum()
         total += 0.5 * strength * (1 - l1_ratio) * np.square(F).sum()
     return total
+
+
+def kkt(X, W, Ht):
+    """The scaled KKT residual of the squared loss, entry by entry; Ht is (n_features, k)."""
+    worst = 0.0
+    for F, other, Z in ((W, Ht, X), (Ht, W, X.T)):
+        positive, negative = F @ (other.T @ other), Z @ other
+        total = scale = 0.0
+        for j in range(F.shape[1]):
+            f, p = np.sqrt(np.mean(F[:, j] ** 2)), np.sqrt(np.mean(positive[:, j] ** 2))
+            scale += len(F) * (f * p) ** 2
+            for i in range(len(F)):
+                gradient = positive[i, j] - negative[i, j]
+                total += (p * (F[i, j] - max(0.0, F[i, j] - gradient * f / p))) ** 2
+        worst = max(worst, math.sqrt(total / scale))
+    return worst

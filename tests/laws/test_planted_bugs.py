@@ -1,0 +1,271 @@
+"""The laws can fail: each bug planted here turns one of them red."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import sparse
+
+from partwise import init, losses
+from partwise.data import Dense, views
+from partwise.init import starts
+from partwise.models import CP, Bilinear
+from partwise.penalties import L1, L2, Fixed
+from partwise.problem import Normal, Problem
+from partwise.solvers import coordinate_descent, loop, multiplicative, project
+from tests.laws import test_parts, test_solvers
+from tests.laws.declared import ALL_SOLVERS, draw_data, make_problem
+
+KL, FROBENIUS = losses.KullbackLeibler(), losses.Frobenius()
+
+
+def inner(test):
+    """Return a generated test as a plain function."""
+    return test.hypothesis.inner_test
+
+
+def rough_descent(loss, solver):
+    """From a start that is far too small, as a user may give one."""
+    problem = make_problem(draw_data((13, 9), 1, loss), loss)
+    problem.factors = {name: 0.1 * F for name, F in problem.factors.items()}
+    test_solvers.law_objective_never_rises(problem, ALL_SOLVERS[solver])
+
+
+def descent(loss=FROBENIUS, solver="cd", obeyed=(), storage="dense", model="bilinear"):
+    problem = make_problem(
+        draw_data(test_solvers.SHAPES[model], 1, loss), loss, model, obeyed, storage
+    )
+    test_solvers.law_objective_never_rises(problem, ALL_SOLVERS[solver])
+
+
+def same_storage(loss, solver, storage):
+    inner(test_solvers.test_storage_does_not_matter)(loss, solver, [], storage, 1)
+
+
+# Each bug: its name, how to plant it, and the law that must turn red.
+
+
+def wrong_exponent(patch):
+    patch.setattr(multiplicative, "exponent", lambda problem, name: 2.5)
+
+
+def exponent_blind_to_l2(patch):
+    def plain(problem, name):
+        p, q = problem.loss.powers
+        return 1 / (q - p)
+
+    patch.setattr(multiplicative, "exponent", plain)
+
+
+def wrong_adjoint(patch):
+    right = CP.adjoint
+
+    def wrong(self, R, factors, name):
+        swapped = {**factors, "A": factors["A"][::-1]}
+        return right(self, R, swapped, name)
+
+    patch.setattr(CP, "adjoint", wrong)
+
+
+def wrong_gram(patch):
+    patch.setattr(Bilinear, "gram", lambda self, factors, name: factors[name].T @ factors[name])
+
+
+def mask_as_zero(patch):
+    patch.setattr(Fixed, "free", lambda self: None)
+
+
+def mask_of_the_wrong_rows(patch):
+    patch.setattr(
+        Fixed, "rows", lambda self, index: Fixed(self.mask[::-1][index], self.values[index])
+    )
+
+
+def penalty_dropped_from_the_quadratic(patch):
+    patch.setattr(L1, "shift", lambda self, gram, cross: (gram, cross))
+
+
+def penalty_twice_as_strong(patch):
+    patch.setattr(L2, "slope", lambda self, F: 2 * self.strength * F)
+
+
+def penalty_not_rescaled(patch):
+    patch.setattr(L1, "rescaled", lambda self, value, argument: self)
+
+
+def stale_w(patch):
+    right = Problem._sweep_rows
+
+    def wrong(self, update, kind, then):
+        before = self.statistics(then, kind)
+        right(self, update, kind, then)
+        return before
+
+    patch.setattr(Problem, "_sweep_rows", wrong)
+
+
+def one_block_forgotten(patch):
+    patch.setattr(Normal, "plus", lambda self, other: self)
+
+
+def absolute_epsilon(patch):
+    patch.setattr(Problem, "floor", property(lambda self: 1.2e-7))
+
+
+def fill_with_the_mean_of_x(patch):
+    def wrong(data, model, rng):
+        factors = init.nndsvd(data, model, rng)
+        return {name: np.where(F == 0, data.mean, F) for name, F in factors.items()}
+
+    patch.setitem(starts.STARTS, "nndsvda", wrong)
+
+
+def no_projection(patch):
+    def wrong(F, G, C, order, free, repeats, shrink):
+        F[...] = C @ np.linalg.pinv(G)
+
+    patch.setattr(coordinate_descent, "coordinate_sweeps", wrong)
+
+
+def no_restart_after_a_rise(patch):
+    def wrong(problem, state, objective, weight):
+        for name in problem.free:
+            state.accepted[name][...] = problem.factors[name]
+        state.objective, state.weight = objective, 0.98
+        return objective
+
+    patch.setattr(coordinate_descent.CoordinateDescent, "_accept", staticmethod(wrong))
+
+
+def zeros_cost_nothing(patch):
+    patch.setattr(Bilinear, "adjoint_of_ones", lambda self, factors, name: np.full((1, 3), 1e-9))
+
+
+def sparse_model_of_the_wrong_rows(patch):
+    right = Bilinear.at
+    patch.setattr(Bilinear, "at", lambda self, data, f: right(self, data, {**f, "W": f["W"][::-1]}))
+
+
+def input_changed_in_place(patch):
+    def wrong(X):
+        if sparse.issparse(X):
+            X.sum_duplicates()
+        return views.as_data(X)
+
+    patch.setattr(test_parts, "as_data", wrong)
+
+
+def history_one_late(patch):
+    right = loop.Result
+
+    def wrong(**kept):
+        kept["objective_history"] = np.roll(kept["objective_history"], 1)
+        return right(**kept)
+
+    patch.setattr(loop, "Result", wrong)
+
+
+def residual_always_zero(patch):
+    patch.setattr(Problem, "kkt", lambda self: 0.0)
+
+
+def residual_in_units_of_the_data(patch):
+    def wrong(self):
+        split = self.split("W")
+        return float(np.linalg.norm(split.positive - split.negative))
+
+    patch.setattr(Problem, "kkt", wrong)
+
+
+def transform_looks_at_the_batch(patch):
+    def wrong(problem, name):
+        problem.factors[name][...] = np.sqrt(problem.data.mean)
+
+    patch.setattr(project, "_flat_start", wrong)
+    patch.setattr(project, "_row_residual", lambda F, *rest: np.zeros(len(F)))
+
+
+def zero_locked(patch):
+    patch.setattr(multiplicative, "lift_zeros", lambda problem: None)
+
+
+def gradient_one_percent_off(patch):
+    right = losses.Beta.positive
+    patch.setattr(losses.Beta, "positive", lambda self, x, y: 1.01 * right(self, x, y))
+
+
+def view_forgets_a_row(patch):
+    patch.setattr(
+        Dense, "blocks", lambda self, densify=False: iter([slice(0, len(self.array) - 1)])
+    )
+
+
+def majorizer_too_flat(patch):
+    patch.setattr(losses.Frobenius, "powers", (0.5, 1.0), raising=False)
+    patch.setattr(FROBENIUS, "powers", (1.0, 1.5))
+
+
+def from_locked_zeros():
+    X = draw_data((13, 9), 3, zeros=0) + 0.1
+    problem = make_problem(X, KL)
+    problem.factors["W"][:, 0] = 0
+    problem.factors["W"][0, 0] = 1
+    result = test_solvers.run(problem, ALL_SOLVERS["mu"], tol=0, max_iter=10)
+    assert (result.factors["W"][:, 0] > 1e-3).sum() > 1
+
+
+def restart():
+    test_solvers.test_restart_at_a_stationary_point_stops_at_once("cd")
+
+
+def scale(loss, solver, start="random", c=1e-12):
+    test_solvers.law_scale(loss, ALL_SOLVERS[solver], start, c, 5)
+
+
+def fixed(solver):
+    inner(test_solvers.test_fixed_entries_stay_to_the_bit)(
+        FROBENIUS, solver, "bilinear", np.float64, 3, None
+    )
+
+
+BUGS = [
+    (wrong_exponent, lambda: descent(KL, "mu")),
+    (exponent_blind_to_l2, lambda: test_solvers.test_exponents_are_those_of_the_literature()),
+    (wrong_adjoint, lambda: inner(test_parts.test_model_adjoint_and_gram)("cp", 1)),
+    (wrong_gram, lambda: inner(test_parts.test_model_adjoint_and_gram)("bilinear", 1)),
+    (mask_as_zero, lambda: fixed("cd")),
+    (mask_as_zero, lambda: fixed("mu")),
+    (mask_of_the_wrong_rows, test_parts.test_fixed_entries_follow_their_rows),
+    (penalty_dropped_from_the_quadratic, lambda: descent(obeyed=(L1(0.5),))),
+    (penalty_twice_as_strong, lambda: inner(test_parts.test_penalty_forms_agree)(1, 2.0, 3.0)),
+    (penalty_not_rescaled, lambda: inner(test_parts.test_penalty_forms_agree)(1, 2.0, 3.0)),
+    (stale_w, descent),
+    (stale_w, lambda: rough_descent(KL, "mu")),
+    (one_block_forgotten, lambda: same_storage(FROBENIUS, "hals", "blocks")),
+    (absolute_epsilon, lambda: scale(losses.Beta(0.5), "mu", "nndsvd")),
+    (fill_with_the_mean_of_x, lambda: scale(FROBENIUS, "cd", "nndsvda")),
+    (no_projection, descent),
+    (no_restart_after_a_rise, descent),
+    (zeros_cost_nothing, lambda: inner(test_parts.test_model_adjoint_and_gram)("bilinear", 1)),
+    (sparse_model_of_the_wrong_rows, lambda: same_storage(KL, "mu", "csr")),
+    (input_changed_in_place, test_parts.test_views_leave_their_input_alone),
+    (history_one_late, descent),
+    (residual_always_zero, lambda: inner(test_solvers.test_kkt_residual_is_the_naive_one)(1)),
+    (residual_in_units_of_the_data, lambda: scale(FROBENIUS, "cd", c=1e12)),
+    (transform_looks_at_the_batch, lambda: inner(test_solvers.test_rows_are_projected_alone)(
+        losses.Beta(0.5), 1, "dense")),
+    (zero_locked, from_locked_zeros),
+    (gradient_one_percent_off, lambda: inner(test_parts.test_loss_parts_are_its_derivative)(
+        losses.Beta(1.5), 1)),
+    (view_forgets_a_row, lambda: inner(test_parts.test_views_hold_the_same_numbers)("dense", 1)),
+    (majorizer_too_flat, lambda: inner(test_parts.test_loss_powers_are_a_majorizer)(
+        FROBENIUS, 1, 1.0)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("bug", "law"), BUGS, ids=lambda thing: getattr(thing, "__name__", ""))
+def test_a_planted_bug_turns_a_law_red(bug, law, monkeypatch):
+    law()
+    bug(monkeypatch)
+    with pytest.raises((AssertionError, ValueError, IndexError)):
+        law()
