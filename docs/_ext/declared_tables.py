@@ -1,0 +1,130 @@
+"""Tables of what the package declares, made from the classes themselves at build time.
+
+``.. declared:: losses`` (or ``solvers``, ``starts``, ``penalties``, ``combinations``).
+"""
+
+import inspect
+
+import numpy as np
+from docutils import nodes
+from docutils.parsers.rst import Directive
+from docutils.statemachine import StringList
+
+from partwise.data import as_data
+from partwise.init import STARTS
+from partwise.losses import Beta, Frobenius, ItakuraSaito, KullbackLeibler
+from partwise.models import Bilinear
+from partwise.penalties import L1, L2, Fixed, NonNegative
+from partwise.problem import Problem
+from partwise.solvers import SOLVERS, as_solver
+
+LOSSES = {
+    "``'frobenius'``, 2": Frobenius(),
+    "``'kullback-leibler'``, 1": KullbackLeibler(),
+    "``'itakura-saito'``, 0": ItakuraSaito(),
+    "β > 2, such as 3": Beta(3.0),
+    "1 < β < 2, such as 1.5": Beta(1.5),
+    "0 < β < 1, such as 0.5": Beta(0.5),
+    "β < 0, such as −1": Beta(-1.0),
+}
+
+
+def _first_line(thing):
+    return inspect.getdoc(thing).splitlines()[0].replace("|", r"\|")
+
+
+def _yes(value):
+    return "yes" if value else "no"
+
+
+def _problem(loss, penalties=()):
+    factors = {name: np.ones((3, 1)) for name in ("W", "H")}
+    terms = {name: (NonNegative(), *penalties) for name in factors}
+    return Problem(as_data(np.ones((3, 3))), Bilinear(1), loss, factors, terms)
+
+
+def losses():
+    """Return the table of losses."""
+    head = ["beta_loss", "zeros in X", "sparse X: visits", "exponent of 'mu'", "'auto' is"]
+    rows = []
+    for name, loss in LOSSES.items():
+        p, q = loss.powers
+        stored = loss.quadratic or loss.flat_positive is not None
+        rows.append([
+            name,
+            "not allowed" if loss.needs_positive_data else "allowed",
+            "stored entries" if stored else "all entries, block by block",
+            f"{1 / (q - p):.3g}",
+            f"``'{as_solver('auto', _problem(loss)).name}'``",
+        ])  # fmt: skip
+    return head, rows
+
+
+def solvers():
+    """Return the table of solvers."""
+    head = ["solver", "class", "needs", "objective never rises"]
+    rows = []
+    for name, make in SOLVERS.items():
+        solver = make()
+        link = f":class:`~partwise.solvers.{type(solver).__name__}`"
+        rows.append([f"``'{name}'``", link, solver.needs, _yes(solver.monotone)])
+    return head, rows
+
+
+def combinations():
+    """Return which solver serves which loss."""
+    head = ["beta_loss", *(f"``'{name}'``" for name in SOLVERS)]
+    rows = []
+    for name, loss in LOSSES.items():
+        served = [make().lacks(_problem(loss)) is None for make in SOLVERS.values()]
+        rows.append([name, *map(_yes, served)])
+    return head, rows
+
+
+def starts():
+    """Return the table of starts."""
+    return ["init", "what it does"], [
+        [f"``'{name}'``", _first_line(start)] for name, start in STARTS.items()
+    ]
+
+
+def penalties():
+    """Return the table of penalties."""
+    head = ["class", "cost of F", "growth: power of F"]
+    rows = [
+        [f":class:`~partwise.penalties.{kind.__name__}`", _first_line(kind), f"{kind.power:g}"]
+        for kind in (NonNegative, L1, L2, Fixed)
+    ]
+    return head, rows
+
+
+TABLES = {
+    "losses": losses,
+    "solvers": solvers,
+    "starts": starts,
+    "penalties": penalties,
+    "combinations": combinations,
+}
+
+
+class Declared(Directive):
+    """The directive ``declared``."""
+
+    required_arguments = 1
+
+    def run(self):
+        """Return the table as nodes."""
+        head, rows = TABLES[self.arguments[0]]()
+        lines = [".. list-table::", "   :header-rows: 1", "   :widths: auto", ""]
+        for row in [head, *rows]:
+            for mark, cell in zip(["* -", *["  -"] * (len(row) - 1)], row, strict=True):
+                lines.append(f"   {mark} {cell}")
+        parent = nodes.container()
+        self.state.nested_parse(StringList(lines, "declared"), self.content_offset, parent)
+        return parent.children
+
+
+def setup(app):
+    """Register the directive."""
+    app.add_directive("declared", Declared)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
