@@ -2,11 +2,12 @@
 
 from partwise._errors import UnsupportedCombinationError
 from partwise._version import __version__
-from partwise.estimators import NMF, MiniBatchNMF, non_negative_factorization
+from partwise.estimators import NMF, FitState, MiniBatchNMF, non_negative_factorization
 from partwise.files import load_model, read_matrix, save_model
 
 __all__ = [
     "NMF",
+    "FitState",
     "MiniBatchNMF",
     "UnsupportedCombinationError",
     "__version__",

@@ -98,9 +98,16 @@ def check_entries(X: Matrix, subject: str) -> None:
 
 
 def check_start(
-    start: Any, shape: tuple[int | None, int | None], dtype: np.dtype, subject: str
+    start: Any,
+    shape: tuple[int | None, int | None],
+    dtype: np.dtype,
+    subject: str,
+    *,
+    known: bool = False,
 ) -> np.ndarray:
     """Return a start factor as an array, or raise with what is wrong with it.
+
+    A ``known`` factor is not moved from there, and may be zero.
 
     Raises
     ------
@@ -109,8 +116,12 @@ def check_start(
     TypeError
         A dtype other than that of the data.
     """
+    if sparse.issparse(start):
+        message = f"{subject} is sparse, and factors are dense arrays. Pass it with .toarray()."
+        raise TypeError(message)
     check_kind(start, subject)
     array = np.asarray(start)
+    check_kind(array, subject)
     if array.ndim != 2:
         raise ValueError(
             explain(subject, f"{array.ndim} dimensions", "a 2-dimensional array of start values")
@@ -129,7 +140,7 @@ def check_start(
         )
         raise TypeError(message)
     check_entries(array, subject)
-    if not array.any():
+    if not known and not array.any():
         message = (
             f"Array passed to {subject} is full of zeros, from where no solver can start. "
             "Pass positive start values."

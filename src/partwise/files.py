@@ -48,6 +48,7 @@ RESULTS = {
     "kkt": "kkt_",
     "converged": "converged_",
     "stop_reason": "stop_reason_",
+    "objective": "objective_",
     "objectives": "objectives_",
     "objective_history": "objective_history_",
     "time_history": "time_history_",
@@ -264,6 +265,16 @@ def save_model(
     -------
     Path
         The absolute path of the folder.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from partwise import NMF, load_model, save_model
+    >>> model = NMF(2).fit([[1, 1, 0], [2, 2, 0], [0, 0, 3], [1, 1, 3]])
+    >>> with tempfile.TemporaryDirectory() as parent:
+    ...     folder = save_model(parent + "/model", model)
+    ...     load_model(folder).components_.shape
+    (2, 3)
     """
     target = check_folder(folder, force)
     W = getattr(model, "W_", None) if W is None else W
@@ -299,7 +310,6 @@ def _describe(model: Any, W: np.ndarray, H: np.ndarray, source: Any) -> dict[str
     results = {key: _plain(getattr(model, name, None)) for key, name in RESULTS.items()}
     if results["seed"] is None:
         results["seed"] = parameters.get("random_state")
-    history = results["objective_history"]
     return {
         "format": FOLDER_FORMAT,
         "class": type(model).__name__,
@@ -310,7 +320,6 @@ def _describe(model: Any, W: np.ndarray, H: np.ndarray, source: Any) -> dict[str
         "parameters": parameters,
         "unsaved_parameters": unsaved,
         **results,
-        "objective": history[-1] if history else None,
         "versions": _versions(),
     }
 
@@ -487,7 +496,11 @@ def load_model(folder: str | os.PathLike[str]) -> Any:
     NMF or MiniBatchNMF
         With its parameters, ``components_``, ``W_`` and the results of its fit. What is no
         number, text or None among the parameters, such as a random generator, is not kept;
-        `partial_fit` starts anew.
+        `partial_fit` goes on from the components.
+
+    Examples
+    --------
+    See `save_model`.
     """
     import partwise
 

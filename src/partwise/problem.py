@@ -47,14 +47,29 @@ class Normal:
 
 @dataclass
 class Split:
-    """The two non-negative parts of the gradient ``positive − negative`` of one factor."""
+    """The two non-negative parts of the gradient ``positive − negative`` of one factor.
+
+    ``slopes`` holds what penalties that are linear, and quadratic, in the factor add to
+    the positive part; arrays without rows stand for nothing.
+    """
 
     negative: np.ndarray
-    positive: np.ndarray
+    loss_positive: np.ndarray
+    slopes: tuple[np.ndarray, np.ndarray] | None = None
+
+    @property
+    def positive(self) -> np.ndarray:
+        """The positive part, penalties included."""
+        total = self.loss_positive
+        for slope in self.slopes or ():
+            if slope.shape[0]:
+                total = total + slope
+        return total
 
     def plus(self, other: Split) -> Split:
         """Return the sum of the gradients of two blocks of rows."""
-        return Split(self.negative + other.negative, self.positive + other.positive)
+        positive = self.loss_positive + other.loss_positive
+        return Split(self.negative + other.negative, positive)
 
 
 Statistics = Normal | Split
@@ -135,7 +150,7 @@ class Problem:
             if zeros:
                 at_zero = self.loss.total(np.zeros(1, values.dtype), np.full(1, mean, values.dtype))
                 total += zeros * at_zero
-        return float(total)
+        return float(total) if np.isfinite(total) else 0.0
 
     # --- pieces of X -------------------------------------------------------------------
 
@@ -292,16 +307,19 @@ class Problem:
             for penalty in self.penalties[name]:
                 gram, cross = penalty.shift(gram, cross)
             return Normal(gram, cross)
-        positive = plain.positive
-        for penalty in self.penalties[name]:
-            slope = penalty.slope(self.factors[name])
-            if np.any(slope):
-                positive = (
-                    positive + positive.dtype.type(slope)
-                    if np.isscalar(slope)
-                    else positive + slope
-                )
-        return Split(plain.negative, positive)
+        slopes = self.penalty_slopes(name, self.penalties[name])
+        return Split(plain.negative, plain.loss_positive, slopes)
+
+    def penalty_slopes(self, name: str, obeyed: Sequence[Penalty]) -> tuple[np.ndarray, np.ndarray]:
+        """Return the slopes of linear and of quadratic penalties at a factor."""
+        F = self.factors[name]
+        slopes = [np.empty((0, F.shape[1]), F.dtype) for _ in range(2)]
+        for penalty in obeyed:
+            slope = np.asarray(penalty.slope(F), dtype=F.dtype)
+            if slope.any():
+                known = slopes[penalty.power - 1]
+                slopes[penalty.power - 1] = (known if known.shape[0] else np.zeros_like(F)) + slope
+        return slopes[0], slopes[1]
 
     def _penalty_value(self, names: Sequence[str]) -> float:
         return sum(p.value(self.factors[name]) for name in names for p in self.penalties[name])
@@ -332,7 +350,7 @@ class Problem:
             return total
         return Split(
             np.concatenate([part.negative for part in parts]),
-            np.concatenate([part.positive for part in parts]),
+            np.concatenate([part.loss_positive for part in parts]),
         )
 
     def _split_at_stored(self, name: str) -> Split:
@@ -366,8 +384,10 @@ class Problem:
     def _loss_of_block(self) -> float:
         if self._visits_stored_only:
             return self._loss_at_stored()
-        y = self.model.forward(self.factors) if self.loss.quadratic else self._model_values()
-        return self.loss.total(self.data.to_dense(), y)
+        if self.loss.quadratic:  # only asked for where digits are short
+            double = {name: F.astype(np.float64) for name, F in self.factors.items()}
+            return self.loss.total(self.data.to_dense(), self.model.forward(double))
+        return self.loss.total(self.data.to_dense(), self._model_values())
 
     def _loss_at_stored(self) -> float:
         # d(0, y) is proportional to y: the whole of X̂ through column sums, minus the part

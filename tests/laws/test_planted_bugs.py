@@ -12,7 +12,7 @@ from partwise.init import starts
 from partwise.models import CP, Bilinear
 from partwise.penalties import L1, L2, Fixed
 from partwise.problem import Normal, Problem
-from partwise.solvers import coordinate_descent, loop, multiplicative, project
+from partwise.solvers import MultiplicativeUpdate, coordinate_descent, loop, multiplicative, project
 from tests.laws import test_parts, test_solvers
 from tests.laws.declared import ALL_SOLVERS, draw_data, make_problem
 
@@ -46,15 +46,12 @@ def same_storage(loss, solver, storage):
 
 
 def wrong_exponent(patch):
-    patch.setattr(multiplicative, "exponent", lambda problem, name: 2.5)
+    patch.setattr(MultiplicativeUpdate, "powers", lambda self, problem: (0.6, 1.0))
 
 
-def exponent_blind_to_l2(patch):
-    def plain(problem, name):
-        p, q = problem.loss.powers
-        return 1 / (q - p)
-
-    patch.setattr(multiplicative, "exponent", plain)
+def penalty_forgotten_by_the_update(patch):
+    none = np.empty((0, 3))
+    patch.setattr(Problem, "penalty_slopes", lambda self, name, obeyed: (none, none))
 
 
 def wrong_adjoint(patch):
@@ -230,7 +227,7 @@ def fixed(solver):
 
 BUGS = [
     (wrong_exponent, lambda: descent(KL, "mu")),
-    (exponent_blind_to_l2, lambda: test_solvers.test_exponents_are_those_of_the_literature()),
+    (penalty_forgotten_by_the_update, lambda: descent(KL, "mu", (L2(5.0),))),
     (wrong_adjoint, lambda: inner(test_parts.test_model_adjoint_and_gram)("cp", 1)),
     (wrong_gram, lambda: inner(test_parts.test_model_adjoint_and_gram)("bilinear", 1)),
     (mask_as_zero, lambda: fixed("cd")),

@@ -109,22 +109,26 @@ def test_multiplicative_updates_never_rise_in_any_half_step(beta, seed):
             before = after
 
 
-def test_exponents_are_those_of_the_literature():
-    """Févotte & Idier (2011), table 2; with L2 Tan & Févotte (2013)."""
-    from partwise.solvers.multiplicative import exponent
-
-    for beta, plain, with_l2 in [
-        (-1, 1 / 3, 1 / 4), (0, 1 / 2, 1 / 3), (0.5, 2 / 3, 1 / 2.5), (1, 1, 1 / 2),
-        (1.5, 1, 1 / 1.5), (2, 1, 1), (3, 1 / 2, 1 / 2), (4, 1 / 3, 1 / 3),
-    ]:  # fmt: skip
-        X = np.ones((7, 6))
-        for obeyed, wanted in (
-            ((), plain),
-            ((penalties.L1(1.0),), plain),
-            ((penalties.L2(1.0),), with_l2),
-        ):
-            problem = make_problem(X, losses.as_loss(beta), obeyed=obeyed)
-            assert exponent(problem, "W") == pytest.approx(wanted)
+@pytest.mark.parametrize("obeyed", [(), (penalties.L1(0.4),), (penalties.L2(0.4),)], ids=label)
+@pytest.mark.parametrize("loss", LOSSES, ids=label)
+def test_update_is_the_minimum_of_the_majorizer(loss, obeyed):
+    """F (negative / positive)^γ with the γ of Févotte & Idier (2011), table 2, or its equation."""
+    problem = make_problem(draw_data((13, 9), 0, zeros=0) + 0.1, loss, obeyed=obeyed)
+    problem.free = ("W",)
+    before, split = problem.factors["W"].copy(), problem.split("W")
+    ALL_SOLVERS["mu"].step(problem, ALL_SOLVERS["mu"].start(problem, None))
+    ratio = problem.factors["W"] / before
+    p, q = loss.powers
+    linear, curved = (s if s.shape[0] else 0.0 for s in split.slopes)
+    slope = -split.negative * ratio ** (p - 1) + split.loss_positive * ratio ** (q - 1)
+    slope += linear + curved * ratio
+    moving = ratio > 1e-10
+    np.testing.assert_allclose(slope[moving] / split.negative[moving], 0, atol=1e-10)
+    assert np.all(slope[~moving] >= 0)
+    if not obeyed:
+        beta = loss.degree
+        gamma = 1 / (2 - beta) if beta < 1 else 1 / (beta - 1) if beta > 2 else 1.0
+        np.testing.assert_allclose(ratio, (split.negative / split.positive) ** gamma)
 
 
 @given(seed=seeds)

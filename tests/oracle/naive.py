@@ -42,15 +42,23 @@ def solve_rows(F, G, C, free):
     return out
 
 
-def multiplicative_update(F, negative, positive, exponent, floor, free):
+def multiplicative_update(F, negative, positive, slopes, powers, floor, free):
     out = F.astype(np.float64).copy()
+    p, q = powers
     for i in range(F.shape[0]):
         for j in range(F.shape[1]):
-            if free.shape[0] and not free[i, j]:
+            a, b = (float(s[i, j]) if s.shape[0] else 0.0 for s in slopes)
+            up, down = float(negative[i, j]), float(positive[i, j])
+            if (free.shape[0] and not free[i, j]) or down + a + b == 0:
                 continue
-            if positive[i, j] > 0:
-                ratio = float(negative[i, j]) / float(positive[i, j])
-                out[i, j] = max(floor, out[i, j] * ratio**exponent)
+
+            def slope(r, up=up, down=down, a=a, b=b):
+                return -up * r ** (p - 1) + down * r ** (q - 1) + a + b * r
+
+            best = 0.0
+            if up > 0 and slope(1e-12) < 0:
+                best = optimize.brentq(slope, 1e-12, 1e12, xtol=1e-14, rtol=1e-14)
+            out[i, j] = max(floor[i], out[i, j] * best)
     return out
 
 

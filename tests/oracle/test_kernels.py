@@ -119,16 +119,24 @@ def test_solve_rows_of_a_singular_program(seed):
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("layout", LAYOUTS)
-@pytest.mark.parametrize("exponent", [1.0, 0.5, 1 / 3, 2.0])
-def test_multiplicative_update(dtype, layout, exponent):
+@pytest.mark.parametrize(
+    "powers", [(-1.0, 1.0), (-0.5, 1.0), (0.0, 1.0), (0.5, 1.5), (1.0, 2.0), (1.0, 3.0)]
+)
+@pytest.mark.parametrize("penalized", ["", "L1", "L2", "L1 L2"])
+def test_multiplicative_update(dtype, layout, powers, penalized):
     rng = np.random.default_rng(2)
-    F, up, down = (rng.random((9, 4)).astype(dtype) for _ in range(3))
-    up[0], down[1], down[2], up[2] = 0, 0, 0, 0
-    free = some(9, 4)
-    wanted = naive.multiplicative_update(F, up, down, exponent, 1e-3, free)
+    F, up, down, linear, curved = (rng.random((9, 4)).astype(dtype) for _ in range(5))
+    up[0], down[1], down[2], up[2] = 0, 0.01, 0, 0
+    linear[2] = curved[2] = 0
+    slopes = tuple(
+        s if name in penalized else np.empty((0, 4), dtype)
+        for name, s in (("L1", linear), ("L2", curved))
+    )
+    free, floor = some(9, 4), np.full(9, 1e-3, dtype)
+    wanted = naive.multiplicative_update(F, up, down, slopes, powers, floor, free)
     found = F if layout == "read-only" else laid_out(F.copy(), layout)
     kernels.multiplicative_update(
-        found, laid_out(up, layout), laid_out(down, layout), exponent, dtype(1e-3), free
+        found, laid_out(up, layout), laid_out(down, layout), slopes, powers, floor, free
     )
     close(found, wanted, dtype)
 

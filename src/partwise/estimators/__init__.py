@@ -1,7 +1,8 @@
 """The faces that scikit-learn users know."""
 
+from partwise.estimators._progress import FitState
 from partwise.estimators.function import non_negative_factorization
 from partwise.estimators.mini_batch_nmf import MiniBatchNMF
 from partwise.estimators.nmf import NMF
 
-__all__ = ["NMF", "MiniBatchNMF", "non_negative_factorization"]
+__all__ = ["NMF", "FitState", "MiniBatchNMF", "non_negative_factorization"]

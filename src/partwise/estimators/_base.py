@@ -19,7 +19,7 @@ from partwise.estimators import _runs
 from partwise.estimators._explain import Explained, explained
 from partwise.estimators._units import Unit
 from partwise.init import STARTS
-from partwise.losses import as_loss
+from partwise.losses import Loss, as_loss
 from partwise.solvers import project_rows
 
 __all__ = ["BaseNMF"]
@@ -41,7 +41,7 @@ class BaseNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
             StrOptions({"auto"}),
         ],
         "init": [StrOptions({*STARTS, "custom"}), None],
-        "beta_loss": [StrOptions({"frobenius", "kullback-leibler", "itakura-saito"}), Real],
+        "beta_loss": [StrOptions({"frobenius", "kullback-leibler", "itakura-saito"}), Real, Loss],
         "tol": [Interval(Real, 0, None, closed="left")],
         "max_iter": [Interval(Integral, 1, None, closed="left")],
         "random_state": ["random_state", np.random.Generator],
@@ -67,6 +67,18 @@ class BaseNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         return self
 
     def _check_data(self, X: Any, *, reset: bool) -> Any:
+        names = ("n_features_in_", "feature_names_in_")
+        before = {name: vars(self)[name] for name in names if name in vars(self)}
+        try:
+            return self._checked(X, reset=reset)
+        except Exception:
+            # A refit that was refused leaves the model as it was.
+            for name in names:
+                self.__dict__.pop(name, None)
+            self.__dict__.update(before)
+            raise
+
+    def _checked(self, X: Any, *, reset: bool) -> Any:
         check_kind(X, "X")
         try:
             X = validate_data(
@@ -134,7 +146,7 @@ class BaseNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         check_is_fitted(self, "components_")
         X = self._check_data(X, reset=False)
         W, undone = self._project(X)
-        if undone:
+        if undone and self.tol > 0:
             _runs.warn(
                 f"transform: {undone} of {len(W)} rows did not reach a relative KKT residual "
                 f"of {self.tol / 10:.2g} within {self._transform_updates()} updates. "
@@ -177,6 +189,17 @@ class BaseNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
 
         The misfit is the unpenalized divergence of ``beta_loss``, for the squared loss
         ½ (x − y)². Cost: that of `transform` and of one more pass over X.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Entries ≥ 0.
+        y : Ignored
+            Present for consistency.
+
+        Returns
+        -------
+        float
         """
         check_is_fitted(self, "components_")
         X = self._check_data(X, reset=False)
@@ -216,7 +239,9 @@ class BaseNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         else:
             X = self._check_data(X, reset=False)
             W = self._project(X)[0] if W is None else np.asarray(W)
-            shares = explained(as_data(X), W, np.ascontiguousarray(self.components_.T))
+            unit = Unit.of(X)
+            H = np.ascontiguousarray(unit.factor_in(self.components_).T)
+            shares = explained(as_data(unit.data_in(X)), unit.factor_in(W), H)
         return getattr(shares, choices[per])
 
     def _training(self, name: str, argument: str) -> Any:
@@ -229,12 +254,16 @@ class BaseNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         return getattr(self, name)
 
     def normalize(self, by: str = "l1") -> BaseNMF:
-        """Scale every component to norm one, and W_ the other way; W_ @ components_ stays.
+        """Scale every component to norm one, and ``W_`` so that their product stays.
 
         Parameters
         ----------
         by : {"l1", "l2", "max"}
             The norm of the rows of ``components_``. Zero components stay.
+
+        Returns
+        -------
+        self
 
         Notes
         -----
@@ -258,6 +287,10 @@ class BaseNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         ----------
         by : {"usage", "variance"}
             The share of ΣX̂, or of the explained sum of squares, of each component.
+
+        Returns
+        -------
+        self
         """
         check_is_fitted(self, "components_")
         W = self._training("W_", "all rows to fit instead of partial_fit")
@@ -276,7 +309,18 @@ class BaseNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         return self
 
     def top_features(self, n: int = 10) -> list[list[tuple[Any, float]]]:
-        """Return for each component its ``n`` largest features as (name or index, weight)."""
+        """Return for each component its ``n`` largest features, in falling order.
+
+        Parameters
+        ----------
+        n : int, default=10
+            Features per component.
+
+        Returns
+        -------
+        list of list of tuple
+            For each component (name or index, weight) of its largest features.
+        """
         check_is_fitted(self, "components_")
         names = getattr(self, "feature_names_in_", np.arange(self.components_.shape[1]))
         found = []
@@ -303,6 +347,10 @@ class BaseNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         ----------
         X : array-like of shape (n_samples, n_features), optional
             Other data than those of the fit.
+
+        Returns
+        -------
+        ndarray of int, of shape (n_samples,)
         """
         check_is_fitted(self, "components_")
         if X is None:

@@ -38,6 +38,9 @@ __all__ = [
     "warn_about",
 ]
 
+# A model with less than this share of the sum of X is no model of X.
+NOTHING_LEFT = 1e-3
+
 Callback = Callable[[FitState], object] | None
 
 
@@ -70,6 +73,7 @@ class Outcome:
     init: str
     seed: int
     explained: Explained
+    share: float
 
 
 # --- starts --------------------------------------------------------------------------------
@@ -211,12 +215,57 @@ def misfit(est: Any, X: Any, W: np.ndarray, components: np.ndarray) -> float:
 # --- runs ----------------------------------------------------------------------------------
 
 
+@dataclass
+class _Job:
+    """What all runs of one fit share."""
+
+    est: Any
+    data: Data
+    unit: Unit
+    start: Start
+    make_solver: Callable[[Problem], Solver]
+    callback: Callback
+    seed: int
+
+    def run(self, number: int) -> tuple[Result, Problem, str]:
+        """Do one run; the first draws from the seed alone, so that it is the same in all fits."""
+        est, unit = self.est, self.unit
+        rng = np.random.default_rng(self.seed if number == 0 else [self.seed, number])
+        init, factors = self._factors(number, rng)
+        problem = bind(est, self.data, unit, self.start.n_components, factors, self.start)
+        max_time = getattr(est, "max_time", None)
+        many = getattr(est, "n_init", 1) > 1
+        label = f"{type(est).__name__} start {number}" if many else type(est).__name__
+        with Reporter(est.verbose, est.max_iter, max_time, label) as reporter:
+            result = run(
+                problem,
+                self.make_solver(problem),
+                tol=est.tol,
+                max_iter=est.max_iter,
+                max_time=max_time,
+                rng=rng,
+                callback=combined(reporter, self.callback, unit, problem.loss.degree, number),
+            )
+        reporter.close(result.n_iter, result.stop_reason)
+        return result, problem, init
+
+    def _factors(self, number: int, rng: np.random.Generator) -> tuple[str, dict[str, np.ndarray]]:
+        model = Bilinear(self.start.n_components)
+        init = self.est.init
+        if init == "custom":
+            return init, complete(self.data, model, oriented(self.start, self.unit), rng)
+        if number > 0 and init in (None, "nndsvd", "nndsvda"):
+            init = "random"  # these have no second draw
+        return make_start(self.data, model, init, rng)
+
+
+def oriented(start: Start, unit: Unit) -> dict[str, np.ndarray]:
+    """Return the given start values in a unit, with H as (n_features, k)."""
+    return {name: unit.factor_in(F if name == "W" else F.T) for name, F in start.given.items()}
+
+
 def fit_all(
-    est: Any,
-    X: Any,
-    start: Start,
-    make_solver: Callable[[Problem], Solver],
-    callback: Callback,
+    est: Any, X: Any, start: Start, make_solver: Callable[[Problem], Solver], callback: Callback
 ) -> Outcome:
     """Run all starts, in threads if asked to, and return the best."""
     count = getattr(est, "n_init", 1)
@@ -231,63 +280,18 @@ def fit_all(
         )
     unit = Unit.of(X)
     data = as_data(unit.data_in(X))
-    seed = seed_of(est.random_state)
-
-    def one(number: int) -> tuple[Result, Problem, str]:
-        rng = np.random.default_rng(seed if number == 0 else [seed, number])
-        init = est.init
-        if number > 0 and init in (None, "nndsvd", "nndsvda"):
-            init = "random"  # these have no second draw
-        return _run_one(est, data, unit, start, init, rng, make_solver, callback, number)
-
+    job = _Job(est, data, unit, start, make_solver, callback, seed_of(est.random_state))
     if count == 1:
-        runs = [one(0)]
+        runs = [job.run(0)]
     else:
         # One thread per run, whatever their number, so that the bits do not depend on it.
         with threadpool_limits(limits=1):
             runs = Parallel(n_jobs=est.n_jobs, prefer="threads")(
-                delayed(one)(number) for number in range(count)
+                delayed(job.run)(number) for number in range(count)
             )
     objectives = np.array([result.objective for result, _, _ in runs])
     best = int(np.argmin(objectives))
-    return _outcome(runs[best], unit, objectives, seed)
-
-
-def _run_one(
-    est: Any,
-    data: Data,
-    unit: Unit,
-    start: Start,
-    init: str | None,
-    rng: np.random.Generator,
-    make_solver: Callable[[Problem], Solver],
-    callback: Callback,
-    number: int,
-) -> tuple[Result, Problem, str]:
-    model = Bilinear(start.n_components)
-    if init == "custom":
-        oriented = {n: unit.factor_in(F if n == "W" else F.T) for n, F in start.given.items()}
-        factors = complete(data, model, oriented, rng)
-        used = "custom"
-    else:
-        used, factors = make_start(data, model, init, rng)
-    problem = bind(est, data, unit, start.n_components, factors, start)
-    solver = make_solver(problem)
-    max_time = getattr(est, "max_time", None)
-    label = type(est).__name__ + (f" start {number}" if getattr(est, "n_init", 1) > 1 else "")
-    with Reporter(est.verbose, est.max_iter, max_time, label) as reporter:
-        told = combined(reporter, callback, unit, problem.loss.degree, number)
-        result = run(
-            problem,
-            solver,
-            tol=est.tol,
-            max_iter=est.max_iter,
-            max_time=max_time,
-            rng=rng,
-            callback=told,
-        )
-    reporter.close(result.n_iter, result.stop_reason)
-    return result, problem, used
+    return _outcome(runs[best], unit, objectives, job.seed)
 
 
 def default_solver(est: Any) -> Callable[[Problem], Solver]:
@@ -320,6 +324,9 @@ def _outcome(
         init=init,
         seed=seed,
         explained=explained(problem.data, W, H),
+        share=problem.model.total(problem.factors) / max(problem.data.sum(), np.finfo(float).tiny)
+        if problem.data.sum() > 0
+        else 1.0,
     )
 
 
@@ -343,9 +350,9 @@ def warn_about(outcome: Outcome, est: Any, X: Any) -> None:
             ConvergenceWarning,
         )
     penalized = est.alpha_W or est.alpha_H not in ("same", 0)
-    if penalized and X.max() > 0 and not (outcome.components.any() and outcome.W.any()):
+    if penalized and outcome.share < NOTHING_LEFT:
         warn(
-            "The penalties drove all components to zero. They are scaled: alpha_W "
+            "The penalties drove all components to zero, or nearly so. They are scaled: alpha_W "
             f"({est.alpha_W:g}) counts times n_features ({X.shape[1]}), alpha_H "
             f"({est.alpha_H}) times n_samples ({X.shape[0]}). Lower them, by a factor of "
             "10 at a time.",

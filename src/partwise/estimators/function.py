@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from sklearn.utils._param_validation import validate_parameter_constraints
 
 from partwise._arrays import check_start
 from partwise.estimators import _runs
@@ -67,6 +68,11 @@ verbose, shuffle
     >>> X = [[1, 1, 0], [2, 2, 0], [0, 0, 3], [1, 1, 3]]
     >>> W, H, n_iter = non_negative_factorization(X, n_components=2)
     """
+    validate_parameter_constraints(
+        {"update_H": ["boolean"]},
+        {"update_H": update_H},
+        caller_name="non_negative_factorization",
+    )
     model = NMF(
         n_components,
         init=init,
@@ -93,5 +99,5 @@ verbose, shuffle
     if H is None:
         message = "update_H=False finds W for a known H: pass H."
         raise ValueError(message)
-    model.components_ = check_start(H, (wanted, X.shape[1]), X.dtype, "NMF (input H)")
+    model.components_ = check_start(H, (wanted, X.shape[1]), X.dtype, "NMF (input H)", known=True)
     return model.transform(X), model.components_, 1

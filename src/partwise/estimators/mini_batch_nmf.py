@@ -20,6 +20,20 @@ from partwise.solvers import Memory, MiniBatch
 
 __all__ = ["MiniBatchNMF"]
 
+# Attributes of a fit to all rows.
+OF_ALL_ROWS = (
+    "W_",
+    "converged_",
+    "kkt_",
+    "n_iter_",
+    "objective_",
+    "objective_history_",
+    "objectives_",
+    "reconstruction_err_",
+    "stop_reason_",
+    "time_history_",
+)
+
 
 class MiniBatchNMF(BaseNMF):
     """Mini-batch non-negative matrix factorization X ≈ W H, for data that come in pieces.
@@ -35,8 +49,8 @@ verbose
     batch_size : int, default=1024
         Rows per batch.
     max_no_improvement : int or None, default=10
-        Stop after so many batches in a row that did not lower the smoothed cost. None
-        does not look at it.
+        Stop after so many batches in a row that did not lower the cost of the last pass.
+        None does not look at it.
     forget_factor : float in [0, 1], default=0.7
         What is left of a statistic after one pass over the data, or, in `partial_fit`,
         after one batch.
@@ -166,6 +180,7 @@ verbose
         W : ndarray of shape (n_samples, n_components)
         """
         X = self._check_data(X, reset=True)
+        self.__dict__.pop("_memory", None)
         start = _runs.check_starts(self, X, W, H)
         self._keep(_runs.fit_all(self, X, start, self._solver, callback), X)
         batches = -(-X.shape[0] // min(self.batch_size, X.shape[0]))
@@ -174,7 +189,7 @@ verbose
 
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X: Any, y: Any = None, W: Any = None, H: Any = None) -> MiniBatchNMF:
-        """Learn from one batch of rows.
+        """Learn from one batch of rows, from the components of an earlier fit if there is one.
 
         Parameters
         ----------
@@ -189,11 +204,14 @@ verbose
         -------
         self
         """
-        first = not hasattr(self, "_memory")
+        first = not hasattr(self, "components_")
         X = self._check_data(X, reset=first)
-        if first:
+        if not hasattr(self, "_memory"):
             self._unit = Unit.of(X)
-            self._begin(X, W, H)
+            self._memory = Memory()
+            self._forget_fit()
+            if first:
+                self._begin(X, W, H)
         data = as_data(self._unit.data_in(X))
         H_now = np.ascontiguousarray(self._unit.factor_in(self.components_.astype(X.dtype)).T)
         problem = _runs.bind(self, data, self._unit, self.n_components_, {"H": H_now})
@@ -208,12 +226,13 @@ verbose
         model = Bilinear(start.n_components)
         rng = np.random.default_rng(_runs.seed_of(self.random_state))
         if start.given:
-            given = {
-                n: self._unit.factor_in(F if n == "W" else F.T) for n, F in start.given.items()
-            }
-            factors = complete(data, model, given, rng)
+            factors = complete(data, model, _runs.oriented(start, self._unit), rng)
         else:
             _, factors = make_start(data, model, self.init, rng)
         self.components_ = np.ascontiguousarray(self._unit.factor_out(factors["H"]).T)
         self.n_components_ = start.n_components
-        self._memory = Memory()
+
+    def _forget_fit(self) -> None:
+        # What `fit` said of its data as a whole does not hold for what comes now.
+        for name in [n for n in vars(self) if n == "_explained" or n in OF_ALL_ROWS]:
+            delattr(self, name)

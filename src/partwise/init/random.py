@@ -44,7 +44,8 @@ def random_acol(data: Data, model: Model, rng: Any) -> dict[str, np.ndarray]:
 
 
 def _averages(length: int, k: int, dtype: np.dtype, rng: Any) -> np.ndarray:
-    count = min(length, AVERAGED)
+    # Fewer where there are few, or all components would be the mean of all rows.
+    count = min(AVERAGED, max(1, length // k))
     weights = np.zeros((length, k), dtype)
     for j in range(k):
         weights[rng.permutation(length)[:count], j] = 1 / count

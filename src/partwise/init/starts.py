@@ -35,6 +35,13 @@ def make_start(
     if init is None:
         small = len(data.shape) == 2 and model.n_components <= min(data.shape)
         init = "nndsvda" if small else "random"
+    if init.startswith("nndsvd") and model.n_components > min(data.shape):
+        message = (
+            f"init = '{init}' can only be used when n_components <= min(n_samples, n_features): "
+            f"got n_components={model.n_components} for X of shape {data.shape}. Use "
+            "init='random', or fewer components."
+        )
+        raise ValueError(message)
     factors = STARTS[init](data, model, rng)
     total = model.total(factors)
     if total > 0:

@@ -28,12 +28,15 @@ def _divergence(x, y, beta):  # type: ignore[no-untyped-def]
     # to noise, and far from there log(1 + r) does.
     ratio = x / y
     r = (x - y) / y
-    log_ratio = math.log1p(r) if abs(r) < 0.5 else math.log(ratio)
+    close = abs(r) < 0.5
+    log_ratio = math.log1p(r) if close else math.log(x) - math.log(y)
     if beta == 0.0:
         return r - log_ratio
     if beta == 1.0:
+        if not close:
+            return x * log_ratio - x + y
         q = (y - x) / x
-        return x * (q - math.log1p(q)) if abs(q) < 0.5 else x * (q + log_ratio)
+        return x * (q - math.log1p(q))
     if abs(beta - 1.0) < 0.5:
         gap = beta - 1.0
         bracket = ratio * math.expm1(gap * log_ratio) - gap * r

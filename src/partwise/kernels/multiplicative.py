@@ -2,34 +2,74 @@
 
 from __future__ import annotations
 
+import math
+
 from numba import njit
 
 __all__ = ["multiplicative_update"]
 
 
-@njit(cache=True, nogil=True)
-def multiplicative_update(F, negative, positive, exponent, floor, free):  # type: ignore[no-untyped-def]
-    """Set ``F`` to ``max(floor, F ∘ (negative / positive) ** exponent)`` in place.
+@njit(cache=True, nogil=True, error_model="numpy")
+def _best_ratio(up, down, linear, curved, p, q):  # type: ignore[no-untyped-def]
+    # The root r of −up r^(p−1) + down r^(q−1) + linear + curved r, which rises with r.
+    if up <= 0.0:
+        return 0.0
+    if q == 1.0:
+        down, linear = down + linear, 0.0
+    if p == 1.0 and q == 2.0:
+        return max(up - linear, 0.0) / (down + curved)
+    if linear == 0.0 and curved == 0.0:
+        return (up / down) ** (1.0 / (q - p)) if q - p != 1.0 else up / down
+    if p == 0.0 and q == 1.0:
+        # Written so that it does not cancel where curved is small.
+        return 2.0 * up / (down + math.sqrt(down * down + 4.0 * curved * up))
+    if p == 1.0 and up <= linear:
+        return 0.0
+    low, high = -700.0, 700.0
+    s = math.log(up / (down + linear + curved)) / (max(q, 1.0) - p)
+    for _ in range(60):
+        falling, rising = up * math.exp((p - 1.0) * s), down * math.exp((q - 1.0) * s)
+        ridge = curved * math.exp(s)
+        value = rising + linear + ridge - falling
+        if value > 0:
+            high = s
+        else:
+            low = s
+        slope = (q - 1.0) * rising + ridge - (p - 1.0) * falling
+        step = value / slope if slope > 0 else 0.0
+        if abs(step) < 1e-14:
+            break
+        s = s - step if low < s - step < high else 0.5 * (low + high)
+    return math.exp(s)
 
-    ``positive − negative`` is the gradient, both parts non-negative, all of shape
-    (rows, k). The floor keeps an entry able to return from zero. Where both parts vanish
-    the objective does not depend on the entry, which stays; so do entries where ``free``
-    (rows, k; no rows: all are free) is False. Cost O(rows · k).
+
+@njit(cache=True, nogil=True)
+def multiplicative_update(F, negative, positive, slopes, powers, floor, free):  # type: ignore[no-untyped-def]
+    """Move every entry of ``F`` to the minimum of its majorizer, but not below a floor.
+
+    ``positive − negative`` is the gradient of the loss, both parts non-negative, all of
+    shape (rows, k). ``slopes`` is a pair of such arrays, or of arrays without rows for
+    none: the derivatives at F of penalties that are linear and quadratic in F. With
+    ``powers`` = (p, q) the new entry is r times the old one, where
+
+        −negative r^(p−1) + positive r^(q−1) + slopes[0] + slopes[1] r = 0,
+
+    without penalties r = (negative / positive)^(1 / (q − p)). ``floor`` (rows,) keeps an
+    entry able to return from zero. Where everything vanishes the entry stays; so do entries
+    where ``free`` (rows, k; no rows: all are free) is False. Cost O(rows · k).
 
     Source: Févotte & Idier (2011), Neural Computation 23, section 4; the floor after
     Gillis & Glineur (2008), arXiv:0810.4225.
     """
     rows, k = F.shape
-    use_free = free.shape[0] > 0
+    linear, curved = slopes
+    p, q = powers
     for i in range(rows):
         for j in range(k):
-            if use_free and not free[i, j]:
+            if free.shape[0] > 0 and not free[i, j]:
                 continue
-            up, down = negative[i, j], positive[i, j]
-            if down > 0:
-                ratio = up / down
-                if exponent == 0.5:
-                    ratio = ratio**0.5
-                elif exponent != 1.0:
-                    ratio = ratio**exponent
-                F[i, j] = max(F[i, j] * ratio, floor)
+            a = float(linear[i, j]) if linear.shape[0] > 0 else 0.0
+            b = float(curved[i, j]) if curved.shape[0] > 0 else 0.0
+            up, down = float(negative[i, j]), float(positive[i, j])
+            if down + a + b > 0:
+                F[i, j] = max(F[i, j] * _best_ratio(up, down, a, b, p, q), floor[i])

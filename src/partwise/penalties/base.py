@@ -16,16 +16,16 @@ class Penalty(ABC):
     ----------
     name : str
         The name in messages.
-    power : float
-        The penalty is majorized by a multiple of F^power, entry by entry; multiplicative
-        updates take it into their exponent.
+    power : {1, 2}
+        The penalty is linear, or quadratic, in each entry of F; a penalty that is neither
+        has ``shifts = False``.
     shifts : bool
         The penalty can be folded into the quadratic (Gram, Cross) by `shift`, and into
         (negative, positive) by `slope`.
     """
 
     name: str
-    power: float = 1.0
+    power: int = 1
     shifts: bool = True
 
     @abstractmethod

@@ -38,7 +38,7 @@ class L2(Penalty):
     """½ strength · Σ F²: small, spread-out entries."""
 
     name = "L2"
-    power = 2.0
+    power = 2
 
     def __init__(self, strength: float) -> None:
         self.strength = float(strength)

@@ -53,6 +53,9 @@ class Solver(ABC):
         Returns the penalized objective there if that is known at no cost, else None.
         """
 
-    def finish(self, problem: Problem, objective: float) -> float:
-        """Do what is left at the end, and return the penalized objective."""
+    def finish(self, problem: Problem, objective: float, tol: float) -> float:
+        """Do what is left at the end, and return the penalized objective.
+
+        ``tol`` is the tolerance of the run: what met it has to meet it afterwards.
+        """
         return objective

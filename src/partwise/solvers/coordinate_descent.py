@@ -16,6 +16,9 @@ __all__ = ["CoordinateDescent"]
 # Extrapolation: first weight, its division after a rise, its growth and that of its bound
 # after a fall. Ang & Gillis (2019), section 3.4.
 BETA, ETA, GAMMA, GAMMA_BOUND = 0.5, 1.5, 1.01, 1.005
+# The first iterations are plain: far from a solution, solving for one factor to the end can
+# drive a penalized component to zero, from where no coordinate leads back.
+PLAIN = 5
 
 
 @dataclass
@@ -25,6 +28,7 @@ class _Momentum(State):
     bound: float = 1.0
     before: float = BETA
     resting: bool = False
+    iteration: int = 0
     objective: float = np.inf
     accepted: dict[str, np.ndarray] = field(default_factory=dict)
     solved: dict[str, np.ndarray] = field(default_factory=dict)
@@ -34,7 +38,8 @@ class CoordinateDescent(Solver):
     """Cyclic coordinate descent on ``½‖X − X̂‖²`` plus L1 and L2 penalties.
 
     One iteration updates every factor by up to ``repeats`` sweeps over its entries, each
-    an exact minimization (HALS), then extrapolates it along its last move. A step after
+    an exact minimization (HALS), then extrapolates it along its last move; the first five
+    iterations are single sweeps. A step after
     which the objective is higher is undone and taken again without extrapolation, so the
     objective never rises. When all other factors are known, the remaining one is found
     exactly.
@@ -95,7 +100,10 @@ class CoordinateDescent(Solver):
         order = np.arange(problem.model.n_components)
         if self.shuffle:
             order = state.rng.permutation(order)
-        weight = 0.0 if state.resting or not state.accepted else state.weight
+        plain = state.iteration < PLAIN
+        state.iteration += 1
+        weight = 0.0 if plain or state.resting or not state.accepted else state.weight
+        repeats = 1 if plain else self.repeats
         factor = problem.factors[last]
         if weight:
             # Only this factor enters the others' products without being projected first.
@@ -108,7 +116,7 @@ class CoordinateDescent(Solver):
                 tolerance = 16 * float(np.finfo(F.dtype).eps)
                 solve_rows(F, normal.gram, normal.cross, free, tolerance)
                 return
-            coordinate_sweeps(F, normal.gram, normal.cross, order, free, self.repeats, self.shrink)
+            coordinate_sweeps(F, normal.gram, normal.cross, order, free, repeats, self.shrink)
             if state.solved and name != last:
                 before = state.solved[name][rows]
                 move = F - before

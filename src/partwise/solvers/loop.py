@@ -64,8 +64,8 @@ class _StoppingRule:
     The run has converged when both hold:
 
     - the scaled KKT residual is at most ``tol``;
-    - over the last ten iterations (fewer right after the start) the objective fell by at
-      most ``tol`` times itself, or it is below (tol / 10)² times the reference misfit of
+    - over the last ten iterations (fewer right after the start) the objective changed by
+      at most ``tol`` times itself, or it is below (tol / 10)² times the reference misfit of
       the data, an exact fit for every purpose.
 
     It has also converged when the objective no longer changes at the precision of the data.
@@ -74,19 +74,19 @@ class _StoppingRule:
     def __init__(self, problem: Problem, tol: float) -> None:
         self.problem = problem
         self.tol = tol
-        self.rounding = 4 * float(np.finfo(problem.data.dtype).eps)
+        self.rounding = float(np.finfo(problem.data.dtype).eps)
         self.next_check = 0
 
     def judge(self, history: list[float]) -> _Verdict | None:
         done = len(history) - 1
         before, now = history[max(0, done - WINDOW)], history[-1]
-        fell = before - now
+        moved = abs(before - now)
         tiny = (self.tol / 10) ** 2 * self.problem.reference
-        if done >= WINDOW and fell <= self.rounding * abs(now):
+        if done >= WINDOW and moved <= self.rounding * abs(now):
             return _Verdict(True, "the objective no longer changes at the precision of the data")
         if now <= np.finfo(np.float64).eps ** 2 * self.problem.reference:
             return _Verdict(True, "the fit is exact")
-        if done < self.next_check or (fell > self.tol * abs(now) and now > tiny):
+        if done < self.next_check or (moved > self.tol * abs(now) and now > tiny):
             return None
         kkt = self.problem.kkt()
         if kkt <= self.tol:
@@ -157,7 +157,7 @@ def run(
             verdict = _Verdict(False, f"max_time={max_time:g} s is over")
         elif len(history) > max_iter:
             verdict = _Verdict(False, f"max_iter={max_iter} iterations are done")
-    history[-1] = solver.finish(problem, history[-1])
+    history[-1] = solver.finish(problem, history[-1], tol)
     return Result(
         factors=problem.factors,
         objective=history[-1],

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from partwise.data.base import even_blocks
-from partwise.kernels import coordinate_sweeps, multiplicative_update
-from partwise.problem import Normal, Problem
+from partwise.kernels import coordinate_sweeps
+from partwise.problem import Normal, Problem, Split
 from partwise.solvers.base import Solver, State
-from partwise.solvers.multiplicative import exponent, lift_zeros
+from partwise.solvers.multiplicative import lift_zeros, move
 from partwise.solvers.project import project_rows
 
 __all__ = ["Memory", "MiniBatch"]
@@ -38,7 +38,7 @@ class Memory(State):
     falling: np.ndarray | None = None
     rising: np.ndarray | None = None
     steps: int = 0
-    smoothed: float = np.inf
+    costs: dict[int, float] = field(default_factory=dict)
     lowest: float = np.inf
     without_gain: int = 0
 
@@ -62,7 +62,7 @@ class MiniBatch(Solver):
     fresh_restarts_max_iter : int
         Updates per row at most, when solving anew.
     max_no_improvement : int or None
-        Stop after so many batches in a row without a lower smoothed cost.
+        Stop after so many batches in a row that did not lower the cost of the last pass.
 
     Notes
     -----
@@ -113,9 +113,9 @@ class MiniBatch(Solver):
         for rows in even_blocks(total, size):
             part = problem.rows(rows)
             cost = self.learn(part, state, keep, fresh=self.fresh_restarts)
-            if self._stalled(state, cost / part.data.shape[0], part.data.shape[0] / (total + 1)):
+            if self._stalled(state, rows.start, cost):
                 state.done = (
-                    f"the smoothed cost did not fall for max_no_improvement="
+                    f"the cost of a pass did not fall for max_no_improvement="
                     f"{self.max_no_improvement} batches"
                 )
                 return
@@ -160,11 +160,8 @@ class MiniBatch(Solver):
             order = np.arange(part.model.n_components)
             coordinate_sweeps(F, normal.gram, normal.cross, order, free, 10, 0.1)
         else:
-            split = part.split(first)
-            floor = F.dtype.type(np.finfo(F.dtype).eps * float(F.mean()))
-            multiplicative_update(
-                F, split.negative, split.positive, exponent(part, first), floor, free
-            )
+            floor = np.full(len(F), np.finfo(F.dtype).eps * float(F.mean()), F.dtype)
+            move(F, part.split(first), part.loss.powers, floor, free)
 
     @staticmethod
     def _majorize(part: Problem, state: Memory, keep: float, obeyed: tuple[Any, ...]) -> None:
@@ -175,37 +172,34 @@ class MiniBatch(Solver):
             return  # a model that is zero stays
         floor = np.finfo(F.dtype).eps * float(F.mean())
         H = np.maximum(F.astype(np.float64), floor)
-        p = part.loss.powers[0]
-        gamma = exponent(part, last)
-        q = p + 1.0 / gamma
+        p, q = part.loss.powers
         plain = part.statistics(last, "split")
         falling = H ** (1.0 - p) * plain.negative  # type: ignore[union-attr]
-        rising = H ** (1.0 - q) * plain.positive  # type: ignore[union-attr]
+        rising = H ** (1.0 - q) * plain.loss_positive  # type: ignore[union-attr]
         state.falling = falling if state.falling is None else keep * state.falling + falling
         state.rising = rising if state.rising is None else keep * state.rising + rising
-        slopes = sum(np.asarray(penalty.slope(H), dtype=np.float64) for penalty in obeyed)
-        down = state.rising + H ** (1.0 - q) * slopes
-        best = np.divide(state.falling, down, out=np.zeros_like(H), where=down > 0) ** gamma
-        best = np.where(down > 0, np.maximum(best, floor), H)
-        free = part.free_entries(last)
-        F[...] = np.where(free, best, F) if free.shape[0] else best
+        # At the current H the blend has the gradient of all batches, and the same minimum.
+        slopes = part.penalty_slopes(last, obeyed)
+        blend = Split(H ** (p - 1.0) * state.falling, H ** (q - 1.0) * state.rising, slopes)
+        move(F, blend, (p, q), np.full(len(F), floor, F.dtype), part.free_entries(last))
 
-    def _stalled(self, state: Memory, cost: float, weight: float) -> bool:
+    def _stalled(self, state: Memory, batch: int, cost: float) -> bool:
         if self.max_no_improvement is None:
             return False
-        if not np.isfinite(state.smoothed):
-            state.smoothed = cost
-        else:
-            state.smoothed += min(weight, 1.0) * (cost - state.smoothed)
-        if state.smoothed < state.lowest:
-            state.lowest, state.without_gain = state.smoothed, 0
+        # The cost of one pass, of which one batch is renewed at a time: batches differ more
+        # from each other than each does from itself one pass earlier.
+        first_pass = batch not in state.costs
+        state.costs[batch] = cost
+        smoothed = sum(state.costs.values())
+        if first_pass or smoothed < state.lowest:
+            state.lowest, state.without_gain = smoothed, 0
         else:
             state.without_gain += 1
         return state.without_gain >= self.max_no_improvement
 
-    def finish(self, problem: Problem, objective: float) -> float:
+    def finish(self, problem: Problem, objective: float, tol: float) -> float:
         """Solve for all rows of W once more, from the final H."""
         first = problem.model.names[0]
-        if first in problem.free and not problem.free_entries(first).shape[0]:
+        if first in problem.free:
             project_rows(problem, tol=1e-4, max_iter=10 * self.fresh_restarts_max_iter)
         return problem.objective()

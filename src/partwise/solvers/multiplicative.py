@@ -11,25 +11,14 @@ from partwise.kernels import multiplicative_update
 from partwise.problem import Problem, Split
 from partwise.solvers.base import Solver, State
 
-__all__ = ["MaximizationEqualization", "MultiplicativeUpdate", "exponent", "lift_zeros"]
-
-
-def exponent(problem: Problem, name: str) -> float:
-    """Return the exponent of the update that cannot raise the objective.
-
-    The loss is majorized by a falling power p and a rising power q of each entry; a
-    penalty that rises faster than the loss takes the place of q. The minimum of
-    ``−N f^p / p + P f^q / q`` is at the current entry times (N / P)^(1 / (q − p)).
-    """
-    p, q = problem.loss.powers
-    return 1.0 / (max(q, *(penalty.power for penalty in problem.penalties[name])) - p)
+__all__ = ["MaximizationEqualization", "MultiplicativeUpdate", "lift_zeros", "move"]
 
 
 def lift_zeros(problem: Problem) -> None:
     """Replace zeros of the start that would grow if they could, a thing they cannot do.
 
     They become a hundredth of the mean of their component. Zeros at which the objective
-    does not fall stay, so that a restart at a solution is still at the solution.
+    hardly falls stay, so that a restart at a solution is still at the solution.
     """
     for name in problem.free:
         F, free = problem.factors[name], problem.free_entries(name)
@@ -37,7 +26,7 @@ def lift_zeros(problem: Problem) -> None:
         if zeros.any():
             split = problem.split(name)
             level = (F.mean(axis=0, dtype=np.float64) / 100).astype(F.dtype)
-            F[...] = np.where(zeros & (split.negative > split.positive), level, F)
+            F[...] = np.where(zeros & (split.negative > 1.1 * split.positive), level, F)
 
 
 @dataclass
@@ -46,15 +35,18 @@ class _Floors(State):
 
 
 class MultiplicativeUpdate(Solver):
-    """Multiplicative updates F ← F ∘ (negative / positive)^γ, which never raise the objective.
+    """Multiplicative updates in majorize-minimize form, which never raise the objective.
 
-    γ comes from the majorizer of the loss: for the beta-divergence 1 / (2 − β) for β < 1,
-    1 for 1 ≤ β ≤ 2, 1 / (β − 1) for β > 2; with an L2 penalty 1 / (3 − β) for β < 2.
+    The loss is majorized, entry by entry, by ``−N f^p / p + P f^q / q``; the update goes to
+    the minimum of that plus the penalties. Without penalties, and with L1 where q = 1, it is
+    F ← F ∘ (negative / positive)^γ with γ = 1 / (q − p): for the beta-divergence 1 / (2 − β)
+    for β < 1, 1 for 1 ≤ β ≤ 2, 1 / (β − 1) for β > 2. With other penalties it is the root of
+    a scalar equation, for β = 2 with L1 the exact F ∘ max(negative − λ, 0) / positive.
 
-    Zeros of the start at which the objective falls are lifted to a hundredth of the mean of
-    their component, and no entry falls below the rounding level of its factor during the run, so
-    that no zero is locked in. At the end entries on their way to zero are set to zero,
-    where that does not raise the objective.
+    Zeros of the start at which the objective clearly falls are lifted to a hundredth of the
+    mean of their component, and no entry falls below the rounding level of its factor during
+    the run, so that no zero is locked in. At the end entries on their way to zero are set to
+    zero, where that does not raise the objective.
 
     Notes
     -----
@@ -62,7 +54,7 @@ class MultiplicativeUpdate(Solver):
     Kullback–Leibler divergence: stored entries only).
 
     Sources: Lee & Seung (2001), NIPS; Févotte & Idier (2011), Neural Computation 23,
-    table 2; with an L2 penalty Tan & Févotte (2013), IEEE TPAMI 35, section IV.
+    table 2.
     """
 
     name = "mu"
@@ -79,20 +71,27 @@ class MultiplicativeUpdate(Solver):
         return _Floors(floors={name: eps * float(mean) for name, mean in means.items()})
 
     def step(self, problem: Problem, state: _Floors) -> None:
-        powers = {name: self.exponent(problem, name) for name in problem.free}
+        powers = self.powers(problem)
 
         def update(name: str, rows: slice, F: np.ndarray, split: Split, free: np.ndarray) -> None:
-            floor = F.dtype.type(state.floors[name])
-            multiplicative_update(F, split.negative, split.positive, powers[name], floor, free)
+            move(F, split, powers, np.full(len(F), state.floors[name], F.dtype), free)
 
         problem.sweep(update, "split")
 
-    def exponent(self, problem: Problem, name: str) -> float:
-        """Return γ for one factor."""
-        return exponent(problem, name)
+    def finish(self, problem: Problem, objective: float, tol: float) -> float:
+        return drop_vanishing(problem, objective, tol)
 
-    def finish(self, problem: Problem, objective: float) -> float:
-        return drop_vanishing(problem, objective)
+    def powers(self, problem: Problem) -> tuple[float, float]:
+        """Return the powers (p, q) of the majorizer that the update minimizes."""
+        return problem.loss.powers
+
+
+def move(
+    F: np.ndarray, split: Split, powers: tuple[float, float], floor: np.ndarray, free: np.ndarray
+) -> None:
+    """Update rows of a factor in place."""
+    assert split.slopes is not None
+    multiplicative_update(F, split.negative, split.loss_positive, split.slopes, powers, floor, free)
 
 
 class MaximizationEqualization(MultiplicativeUpdate):
@@ -112,33 +111,46 @@ class MaximizationEqualization(MultiplicativeUpdate):
     needs = "a beta-divergence with 0 ≤ β < 1, and no penalty that rises faster than L1"
 
     def lacks(self, problem: Problem) -> str | None:
-        p, q = problem.loss.powers
-        if not (-1 <= p < 0 and q == 1):
+        falling, rising = problem.loss.powers
+        if not (-1 <= falling < 0 and rising == 1):
             return f"the {problem.loss.name} is none"
-        fast = [n.name for ns in problem.penalties.values() for n in ns if n.power > 1]
+        fast = [p.name for ps in problem.penalties.values() for p in ps if p.power > 1]
         return f"{fast[0]} rises faster" if fast else super().lacks(problem)
 
-    def exponent(self, problem: Problem, name: str) -> float:
-        return 1.0
+    def powers(self, problem: Problem) -> tuple[float, float]:
+        return 0.0, 1.0  # their update is F ∘ negative / positive
 
 
-def drop_vanishing(problem: Problem, objective: float) -> float:
+def drop_vanishing(problem: Problem, objective: float, tol: float) -> float:
     """Set entries on their way to zero to zero, where that is a better point.
 
-    It is one if neither the objective nor the KKT residual rises: a model entry that turns
-    zero where X is not may cost little and yet leave an infinite slope.
+    It is one if the objective does not rise, and the KKT residual stays within ``tol``, or
+    within twice its value where it was not: a model entry that turns zero where X is not
+    may cost little and yet leave an infinite slope.
     """
     residual = problem.kkt()
+    bound = tol if residual <= tol else 2 * residual
     for share in (1e-3, 1e-6, 1e-12):
         kept = {name: problem.factors[name].copy() for name in problem.free}
-        for name in problem.free:
-            F = problem.factors[name]
-            split, free = problem.split(name), problem.free_entries(name)
-            vanishing = (share * F.max(axis=0) >= F) & (split.positive > split.negative)
-            F[vanishing & free if free.shape[0] else vanishing] = 0
+        if sum(_drop_below(problem, name, share) for name in problem.free) == 0:
+            return objective
         lower = problem.objective()
-        if lower <= objective and problem.kkt() <= residual:
+        if lower <= objective and problem.kkt() <= bound:
             return lower
         for name in problem.free:
             problem.factors[name][...] = kept[name]
     return objective
+
+
+def _drop_below(problem: Problem, name: str, share: float) -> int:
+    # Below a share of its component, or of nothing at all, and still pushed down.
+    F, split, free = problem.factors[name], problem.split(name), problem.free_entries(name)
+    k, order = problem.model.n_components, len(problem.model.names)
+    usual = (max(problem.data.mean, 0.0) / k) ** (1 / order)
+    nothing = 100 * np.finfo(F.dtype).eps * usual
+    small = np.maximum(share * F.max(axis=0), nothing) >= F
+    vanishing = small & (F > 0) & (split.positive > split.negative)
+    if free.shape[0]:
+        vanishing &= free
+    F[vanishing] = 0
+    return int(vanishing.sum())

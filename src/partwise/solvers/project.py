@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from partwise.kernels import multiplicative_update, solve_rows
-from partwise.problem import Problem
-from partwise.solvers.multiplicative import exponent
+from partwise.kernels import solve_rows
+from partwise.problem import Problem, Split
+from partwise.solvers.multiplicative import move
 
 __all__ = ["project_rows"]
 
 # Updates between two looks at which rows are done.
 ROUND = 10
-NONE_FIXED = np.empty((0, 0), np.bool_)
 
 
 def project_rows(problem: Problem, *, tol: float, max_iter: int) -> int:
@@ -34,29 +33,32 @@ def project_rows(problem: Problem, *, tol: float, max_iter: int) -> int:
     """
     name = problem.model.names[0]
     F = problem.factors[name]
+    free = problem.free_entries(name)
+    held = F.copy() if free.shape[0] else None
     if problem.loss.quadratic:
-        F[...] = 0
+        F[...] = 0 if held is None else np.where(free, 0, held)
         for rows in problem.data.blocks():
-            normal = problem.rows(rows).normal(name)
+            part = problem.rows(rows)
+            normal, open_ = part.normal(name), part.free_entries(name)
             tolerance = 16 * float(np.finfo(F.dtype).eps)
-            solve_rows(F[rows], normal.gram, normal.cross, NONE_FIXED, tolerance)
+            solve_rows(F[rows], normal.gram, normal.cross, open_, tolerance)
         return 0
     _flat_start(problem, name)
-    floor = F.dtype.type(np.finfo(F.dtype).eps * float(F.mean()))
-    power = exponent(problem, name)
+    if held is not None:
+        F[...] = np.where(free, F, held)
+    floor = np.finfo(F.dtype).eps * F.max(axis=1)  # of each row, as everything here
     active = np.arange(len(F))
     for _ in range(0, max_iter, ROUND):
         if active.size == 0:
             break
         part = problem.rows(active if active.size < len(F) else slice(None))
-        moving = part.factors[name]
+        moving, open_ = part.factors[name], part.free_entries(name)
         for _ in range(ROUND):
-            split = part.split(name)
-            multiplicative_update(moving, split.negative, split.positive, power, floor, NONE_FIXED)
-        split = part.split(name)
+            move(moving, part.split(name), problem.loss.powers, floor[active], open_)
         F[active] = moving
-        active = active[_row_residual(moving, split.negative, split.positive, floor) > tol]
-    F[(F <= 1e-9 * F.max(axis=1, keepdims=True)) | (F <= 2 * floor)] = 0
+        active = active[_row_residual(moving, part.split(name), floor[active]) > tol]
+    vanished = (F <= 1e-9 * F.max(axis=1, keepdims=True)) | (F <= 2 * floor[:, None])
+    F[vanished & free if held is not None else vanished] = 0
     return int(active.size)
 
 
@@ -69,10 +71,9 @@ def _flat_start(problem: Problem, name: str) -> None:
     F[...] = sums / total * (weight > 0) if total > 0 else 0.0
 
 
-def _row_residual(
-    F: np.ndarray, negative: np.ndarray, positive: np.ndarray, floor: float
-) -> np.ndarray:
-    resting = (floor >= F) & (positive >= negative)
+def _row_residual(F: np.ndarray, split: Split, floor: np.ndarray) -> np.ndarray:
+    negative, positive = split.negative, split.positive
+    resting = (floor[:, None] >= F) & (positive >= negative)
     size = np.sum(np.where(resting, 0, F * positive), axis=1, dtype=np.float64)
     gap = np.sum(np.where(resting, 0, F * np.abs(positive - negative)), axis=1, dtype=np.float64)
     return np.divide(gap, size, out=np.zeros_like(gap), where=size > 0)
