@@ -1,5 +1,8 @@
 """Every compiled kernel equals its naive twin, for every layout and dtype."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from scipy import sparse
@@ -192,3 +195,19 @@ def test_beta_parts(beta, dtype):
     close(out, x * y.astype(np.float64) ** (beta - 2), dtype)
     kernels.beta_positive(y, beta, out)
     close(out, y.astype(np.float64) ** (beta - 1), dtype)
+
+
+def test_kernels_work_without_a_writable_cache():
+    code = """
+import warnings
+from numba.core import caching
+caching.CacheImpl._locator_classes = []
+with warnings.catch_warnings(record=True) as caught:
+    warnings.simplefilter("default")
+    import partwise
+assert len(caught) == 1, caught
+assert "NUMBA_CACHE_DIR" in str(caught[0].message)
+assert partwise.NMF(1).fit([[1.0, 2.0], [2.0, 4.0]]).reconstruction_err_ < 1e-9
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

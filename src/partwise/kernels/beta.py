@@ -11,12 +11,13 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
+
+from partwise.kernels._compile import compiled
 
 __all__ = ["beta_negative", "beta_positive", "beta_total", "beta_values"]
 
 
-@njit(cache=True, nogil=True, inline="always")
+@compiled(inline="always")
 def _divergence(x, y, beta):  # type: ignore[no-untyped-def]
     if y == 0.0:
         if x == 0.0:
@@ -45,14 +46,14 @@ def _divergence(x, y, beta):  # type: ignore[no-untyped-def]
     return y**beta * bracket / (beta * (beta - 1.0))
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def beta_values(x, y, beta, out):  # type: ignore[no-untyped-def]
     """Write ``d(x|y)`` into ``out``; flat arrays."""
     for i in range(x.size):
         out[i] = max(_divergence(np.float64(x[i]), np.float64(y[i]), beta), 0.0)
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def beta_total(x, y, beta):  # type: ignore[no-untyped-def]
     """Return ``Σ d(x|y)`` in float64; flat arrays."""
     total = 0.0
@@ -61,7 +62,7 @@ def beta_total(x, y, beta):  # type: ignore[no-untyped-def]
     return total
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def beta_negative(x, y, beta, out):  # type: ignore[no-untyped-def]
     """Write ``x y^(β−2)``, the falling part of the derivative, into ``out``; flat arrays."""
     if beta == 1.0:
@@ -78,7 +79,7 @@ def beta_negative(x, y, beta, out):  # type: ignore[no-untyped-def]
             out[i] = x[i] * y[i] ** (beta - 2.0) if x[i] > 0 else x[i] * 0
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def beta_positive(y, beta, out):  # type: ignore[no-untyped-def]
     """Write ``y^(β−1)``, the rising part of the derivative, into ``out``; flat arrays."""
     if beta == 1.0:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 
-from numba import njit
+from partwise.kernels._compile import compiled
 
 __all__ = ["multiplicative_update"]
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled(error_model="numpy")
 def _best_ratio(up, down, linear, curved, p, q):  # type: ignore[no-untyped-def]
     # The root r of −up r^(p−1) + down r^(q−1) + linear + curved r, which rises with r.
     if up <= 0.0:
@@ -43,7 +43,7 @@ def _best_ratio(up, down, linear, curved, p, q):  # type: ignore[no-untyped-def]
     return math.exp(s)
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def multiplicative_update(F, negative, positive, slopes, powers, floor, free):  # type: ignore[no-untyped-def]
     """Move every entry of ``F`` to the minimum of its majorizer, but not below a floor.
 

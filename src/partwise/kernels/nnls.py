@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from partwise.kernels._compile import compiled
 
 __all__ = ["solve_rows"]
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _solve_passive(G, c, passive, count, L, s):  # type: ignore[no-untyped-def]
     # Cholesky of the passive block, with a ridge at rounding level: with dependent
     # components any of the minimizers is as good, and this one is finite.
@@ -37,7 +38,7 @@ def _solve_passive(G, c, passive, count, L, s):  # type: ignore[no-untyped-def]
         s[a] = value / L[a, a]
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _shrink_to_feasible(G, f, c, passive, count, L, s):  # type: ignore[no-untyped-def]
     # Move to the minimum over the passive entries, dropping those that would turn negative.
     while count > 0:
@@ -63,7 +64,7 @@ def _shrink_to_feasible(G, f, c, passive, count, L, s):  # type: ignore[no-untyp
     return count
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _solve_row(G, f, c, open_, passive, L, s, tolerance):  # type: ignore[no-untyped-def]
     k = len(f)
     count = 0
@@ -91,7 +92,7 @@ def _solve_row(G, f, c, open_, passive, L, s, tolerance):  # type: ignore[no-unt
         count += 1
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def solve_rows(F, G, C, free, tolerance):  # type: ignore[no-untyped-def]
     """Minimize ``½ tr(F G Fᵀ) − tr(F Cᵀ)`` over ``F ≥ 0`` exactly, each row on its own.
 

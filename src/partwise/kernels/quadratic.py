@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from partwise.kernels._compile import compiled
 
 __all__ = ["coordinate_sweeps"]
 
@@ -12,7 +13,7 @@ __all__ = ["coordinate_sweeps"]
 TILE = 64
 
 
-@njit(cache=True, nogil=True, fastmath={"contract", "nsz"})
+@compiled(fastmath={"contract", "nsz"})
 def _tile_sweep(T, R, G, order, free, use_free, residual):  # type: ignore[no-untyped-def]
     k = T.shape[0]
     change = 0.0
@@ -41,7 +42,7 @@ def _tile_sweep(T, R, G, order, free, use_free, residual):  # type: ignore[no-un
     return change
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def coordinate_sweeps(F, G, C, order, free, repeats, shrink):  # type: ignore[no-untyped-def]
     """Lower ``½ tr(F G Fᵀ) − tr(F Cᵀ)`` over ``F ≥ 0`` by cyclic coordinate descent.
 

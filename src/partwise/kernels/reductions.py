@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from partwise.kernels._compile import compiled
 
 __all__ = ["inner"]
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _inner_rows(A, B):  # type: ignore[no-untyped-def]
     rows, columns = A.shape
     total = 0.0

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from numba import njit
+from partwise.kernels._compile import compiled
 
 __all__ = ["product_at", "square_sums"]
 
 
-@njit(cache=True, nogil=True, fastmath={"contract", "reassoc", "nsz"})
+@compiled(fastmath={"contract", "reassoc", "nsz"})
 def product_at(indptr, indices, W, H, out):  # type: ignore[no-untyped-def]
     """Write ``(W Hᵀ)[i, j]`` into ``out`` for every stored entry (i, j), in storage order.
 
@@ -24,7 +24,7 @@ def product_at(indptr, indices, W, H, out):  # type: ignore[no-untyped-def]
             out[p] = value
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def square_sums(indptr, indices, data, rows, columns):  # type: ignore[no-untyped-def]
     """Add the squares of the stored entries to the sums of their row and of their column.
 

@@ -1,0 +1,29 @@
+"""How kernels are compiled: without the global lock, and once per machine."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+from numba import njit
+
+__all__ = ["compiled"]
+
+
+def compiled(**options: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Return numba's decorator with a cache on disk, or without where no folder is writable."""
+
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        try:
+            return njit(cache=True, nogil=True, **options)(function)
+        except RuntimeError:
+            warnings.warn(
+                "No folder for compiled kernels is writable: every process compiles them anew, "
+                "some seconds each. Set NUMBA_CACHE_DIR to a writable folder.",
+                RuntimeWarning,
+                stacklevel=1,  # one place for all kernels, so that it is said once
+            )
+            return njit(nogil=True, **options)(function)
+
+    return decorate
