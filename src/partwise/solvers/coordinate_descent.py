@@ -49,7 +49,7 @@ class CoordinateDescent(Solver):
     repeats : int
         Sweeps over a factor per iteration, at most.
     shrink : float
-        Sweeps over a tile of rows end when their change is below this part of the first.
+        Sweeps over a row end when its change is at most this part of that of the first.
     extrapolate : bool
         False gives accelerated HALS; with ``repeats=1`` plain HALS.
     shuffle : bool
