@@ -130,6 +130,11 @@ class Problem:
         )
 
     @cached_property
+    def level(self) -> float:
+        """The size of the entries of a flat model with the mean of X."""
+        return (max(self.data.mean, 0.0) / self.model.n_components) ** (1 / len(self.model.names))
+
+    @cached_property
     def reference(self) -> float:
         """The cost of a model that knows only the mean of X, plus that of the mean itself.
 
@@ -163,7 +168,7 @@ class Problem:
         part.factors = {**self.factors, first: self.factors[first][index]}
         obeyed = tuple(penalty.rows(index) for penalty in self.penalties[first])
         part.penalties = {**self.penalties, first: obeyed}
-        part.__dict__["floor"] = self.floor
+        part.__dict__.update(floor=self.floor, level=self.level)
         return part
 
     def free_entries(self, name: str) -> np.ndarray:

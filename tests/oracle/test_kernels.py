@@ -144,6 +144,22 @@ def test_multiplicative_update(dtype, layout, powers, penalized):
     close(found, wanted, dtype)
 
 
+@pytest.mark.parametrize("powers", [(-1.0, 1.0), (0.0, 1.0), (0.5, 1.5), (1.0, 2.0), (1.0, 4.0)])
+def test_multiplicative_update_over_many_orders_of_magnitude(powers):
+    """Entries at their floor have parts that differ by 1e60; the scalar equation still holds."""
+    rng = np.random.default_rng(0)
+    up, down, linear, curved = 10.0 ** rng.uniform(-30, 30, (4, 200, 3))
+    F, none, floor = np.ones((200, 3)), np.empty((0, 3), bool), np.zeros(200)
+    kernels.multiplicative_update(F, up, down, (linear, curved), powers, floor, none)
+    p, q = powers
+    moved = F > 0
+    with np.errstate(divide="ignore"):
+        falling = up * F ** (p - 1)
+        rising = down * F ** (q - 1) + linear + curved * F
+    np.testing.assert_allclose(rising[moved], falling[moved], rtol=1e-9)
+    assert np.all(up[~moved] <= linear[~moved])
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("index", [np.int32, np.int64])
 def test_product_at(dtype, index):

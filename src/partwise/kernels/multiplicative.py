@@ -9,6 +9,15 @@ from partwise.kernels._compile import compiled
 __all__ = ["multiplicative_update"]
 
 
+# The logarithm of zero, as far as sums of exponentials are concerned.
+NEVER = -1e300
+
+
+@compiled()
+def _log(x):  # type: ignore[no-untyped-def]
+    return math.log(x) if x > 0.0 else NEVER
+
+
 @compiled(error_model="numpy")
 def _best_ratio(up, down, linear, curved, p, q):  # type: ignore[no-untyped-def]
     # The root r of −up r^(p−1) + down r^(q−1) + linear + curved r, which rises with r.
@@ -25,21 +34,27 @@ def _best_ratio(up, down, linear, curved, p, q):  # type: ignore[no-untyped-def]
         return 2.0 * up / (down + math.sqrt(down * down + 4.0 * curved * up))
     if p == 1.0 and up <= linear:
         return 0.0
-    low, high = -700.0, 700.0
-    s = math.log(up / (down + linear + curved)) / (max(q, 1.0) - p)
-    for _ in range(60):
-        falling, rising = up * math.exp((p - 1.0) * s), down * math.exp((q - 1.0) * s)
-        ridge = curved * math.exp(s)
-        value = rising + linear + ridge - falling
-        if value > 0:
-            high = s
-        else:
-            low = s
-        slope = (q - 1.0) * rising + ridge - (p - 1.0) * falling
-        step = value / slope if slope > 0 else 0.0
-        if abs(step) < 1e-14:
+    if p == 1.0 and curved == 0.0:
+        return ((up - linear) / down) ** (1.0 / (q - 1.0))
+    # Newton's method on log(rising) = log(falling) in s = log r: convex, rising and close to
+    # straight lines, so that it converges from anywhere in a few steps.
+    logs = _log(down), _log(linear), _log(curved)
+    powers = (q - 1.0, 0.0, 1.0)
+    s = (math.log(up) - max(logs[0], max(logs[1], logs[2]))) / (max(q, 2.0) - p)
+    for _ in range(100):
+        top = NEVER
+        for n in range(3):
+            top = max(top, logs[n] + powers[n] * s)
+        total, slope = 0.0, 0.0
+        for n in range(3):
+            term = math.exp(logs[n] + powers[n] * s - top)
+            total += term
+            slope += powers[n] * term
+        value = top + math.log(total) - math.log(up) - (p - 1.0) * s
+        step = value / (slope / total + 1.0 - p)
+        s = min(max(s - step, -800.0), 800.0)  # a flat start may point beyond all numbers
+        if abs(step) < 1e-14 * max(1.0, abs(s)):
             break
-        s = s - step if low < s - step < high else 0.5 * (low + high)
     return math.exp(s)
 
 

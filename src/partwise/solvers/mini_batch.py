@@ -160,7 +160,7 @@ class MiniBatch(Solver):
             order = np.arange(part.model.n_components)
             coordinate_sweeps(F, normal.gram, normal.cross, order, free, 10, 0.1)
         else:
-            floor = np.full(len(F), np.finfo(F.dtype).eps * float(F.mean()), F.dtype)
+            floor = np.full(len(F), np.finfo(F.dtype).eps * part.level, F.dtype)
             move(F, part.split(first), part.loss.powers, floor, free)
 
     @staticmethod
@@ -168,9 +168,9 @@ class MiniBatch(Solver):
         # Each batch left a majorizer −N h^p / p + P h^q / q of its cost; they add up.
         last = part.model.names[1]
         F = part.factors[last]
-        if not F.any():
-            return  # a model that is zero stays
-        floor = np.finfo(F.dtype).eps * float(F.mean())
+        floor = np.finfo(F.dtype).eps * part.level
+        if floor == 0 or not F.any():
+            return  # nothing to learn from, or nothing that can grow
         H = np.maximum(F.astype(np.float64), floor)
         p, q = part.loss.powers
         plain = part.statistics(last, "split")

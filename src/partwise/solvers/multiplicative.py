@@ -145,9 +145,7 @@ def drop_vanishing(problem: Problem, objective: float, tol: float) -> float:
 def _drop_below(problem: Problem, name: str, share: float) -> int:
     # Below a share of its component, or of nothing at all, and still pushed down.
     F, split, free = problem.factors[name], problem.split(name), problem.free_entries(name)
-    k, order = problem.model.n_components, len(problem.model.names)
-    usual = (max(problem.data.mean, 0.0) / k) ** (1 / order)
-    nothing = 100 * np.finfo(F.dtype).eps * usual
+    nothing = 100 * np.finfo(F.dtype).eps * problem.level
     small = np.maximum(share * F.max(axis=0), nothing) >= F
     vanishing = small & (F > 0) & (split.positive > split.negative)
     if free.shape[0]:
