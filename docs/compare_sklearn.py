@@ -107,6 +107,24 @@ def penalized(library):
     return f"penalized objective {objective:.4f}, {zeros} of {W.size + H.size} are zero"
 
 
+def ridge(library):
+    alpha, shape = 20.0, COUNTS.shape
+    rng = np.random.default_rng(6)
+    W0, H0 = rng.random((shape[0], 4)), rng.random((4, shape[1]))
+    values = []
+    for max_iter in range(1, 11):
+        model = library.NMF(
+            4, solver="mu", beta_loss=1, alpha_W=alpha, init="custom", tol=0, max_iter=max_iter
+        )
+        W = model.fit_transform(COUNTS, W=W0.copy(), H=H0.copy())
+        H = model.components_
+        value = kl(COUNTS, W @ H)
+        value += alpha / 2 * (shape[1] * np.sum(W**2) + shape[0] * np.sum(H**2))
+        values.append(value)
+    rises = int((np.diff(values) > 0).sum())
+    return f"penalized objective {values[-1]:.1f} after 10 iterations, {rises} of 9 rose"
+
+
 def locked(library):
     rng = np.random.default_rng(0)
     X = sparse.random(
@@ -159,7 +177,22 @@ def many_components(library):
 
 
 def fitted(X, **parameters):
-    return lambda library: f"{library.NMF(2, **parameters).fit(X).n_iter_} iterations"
+    def job(library):
+        model = library.NMF(2, **parameters).fit(X)
+        return f"{model.n_iter_} iterations of {getattr(model, 'solver_', model.solver)!r}"
+
+    return job
+
+
+def lengths_of_steps():
+    print("\n'me' and 'mu' from one start, Itakura–Saito")
+    X = planted(200, 100, 6) * np.random.default_rng(7).gamma(10, 0.1, size=(200, 100))
+    for solver in ("me", "mu"):
+        model = partwise.NMF(
+            6, solver=solver, beta_loss=0, init="random", random_state=0, max_iter=20000
+        ).fit(X)
+        rises = int((np.diff(model.objective_history_) > 0).sum())
+        print(f"  {solver:13s} {model.n_iter_} iterations, {model.objective_:.3f}, {rises} rose")
 
 
 def main():
@@ -171,6 +204,7 @@ def main():
     compare("error of a nearly exact fit, sparse float32", near_exact)
     compare("restart at the solution", restart)
     compare("'mu' with an L1 penalty", penalized)
+    compare("'mu' with a strong L2 penalty, Kullback–Leibler", ridge)
     compare("'mu' from nndsvd, whose zeros it cannot leave", locked)
     compare("penalties that leave nothing", strong)
     compare("transform, 'cd'", projected())
@@ -180,12 +214,14 @@ def main():
     compare("MiniBatchNMF", minibatch)
     compare("k > min(X.shape) with nndsvd", many_components)
     compare("Kullback–Leibler without solver=", fitted(COUNTS, beta_loss=1))
+    compare("Itakura–Saito without solver=", fitted(COUNTS + 1, beta_loss=0))
     compare("Kullback–Leibler with solver='cd'", fitted(COUNTS, beta_loss=1, solver="cd"))
     compare("X of zeros, 'mu'", fitted(np.zeros((5, 4)), solver="mu"))
     compare("one feature", fitted(COUNTS[:, :1]))
     compare("masked entries", fitted(np.ma.masked_array(COUNTS, COUNTS > 9)))
     compare("text that looks like numbers", fitted(COUNTS.astype(str)))
     compare("a Generator as random_state", fitted(COUNTS, random_state=np.random.default_rng(0)))
+    lengths_of_steps()
 
 
 if __name__ == "__main__":

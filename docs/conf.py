@@ -17,6 +17,7 @@ release = version = partwise.__version__
 extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
+    "sphinx.ext.doctest",
     "numpydoc",
     "sphinx_gallery.gen_gallery",
     "command_help",
@@ -39,6 +40,12 @@ numpydoc_validation_checks = {
     "GL01", "GL02", "GL03", "GL05", "GL06", "GL07",
     "PR02", "PR07", "PR10", "SS05",
 }  # fmt: skip
+
+# Names that examples in docstrings of the same module take for granted.
+doctest_global_setup = """
+from partwise.files import read_matrix
+from partwise.plots import plot_parts
+"""
 
 # --- gallery ---------------------------------------------------------------------------
 

@@ -15,8 +15,8 @@ from partwise import NMF
 # %%
 # Simulated mixtures
 # ------------------
-# Three substances with overlapping bands on 200 wavelengths, 60 mixtures none of which is
-# nearly pure, and noise of 0.3 % of the largest value.
+# Three substances with overlapping bands on 200 wavelengths, 60 mixtures, and noise of 0.3 %
+# of the largest value. A is made from B, so it never appears without at least twice as much B.
 
 rng = np.random.default_rng(0)
 wavelength = np.linspace(400, 800, 200)
@@ -31,13 +31,14 @@ def bands(*peaks):
 
 spectra = np.array(
     [
-        bands((480, 45, 1.0), (640, 45, 0.60)),
-        bands((540, 50, 0.9), (690, 40, 0.50)),
-        bands((600, 55, 0.8), (450, 30, 0.35)),
+        bands((480, 30, 1.0), (640, 30, 0.60)),
+        bands((540, 35, 0.9), (690, 28, 0.50)),
+        bands((600, 35, 0.8), (450, 20, 0.35)),
     ]
 )
 names = ["A", "B", "C"]
-amounts = rng.dirichlet([5.0, 5.0, 5.0], size=60)
+b, c = rng.dirichlet([1.0, 1.0], size=60).T
+amounts = np.column_stack([b * rng.uniform(0, 0.5, size=60), b, c])
 clean = amounts @ spectra
 X = np.maximum(clean + 0.003 * clean.max() * rng.standard_normal(clean.shape), 0)
 
@@ -68,10 +69,10 @@ print(f"unexplained share, A known:  {1 - informed.explained_variance():.2e}")
 # %%
 # What was found
 # --------------
-# Components are matched to substances by their cosine. Both fits describe the data equally
-# well, but without nearly pure samples a factorization is not unique: the blind one takes
-# some of each spectrum for part of another. One known spectrum rules most of that out. How
-# much it helps depends on the data.
+# Components are matched to substances by their cosine. Both fits describe the data about
+# equally well, but a factorization need not be unique. Since A comes with B in every sample,
+# the blind fit counts some of B's spectrum as A's. The known spectrum rules that out. It
+# helps where the ambiguity is in the known part; it cannot resolve one between the others.
 
 
 def matched(model):
@@ -99,7 +100,7 @@ for ax in rows[1]:
 # Amounts
 # -------
 # W holds the amounts, once each spectrum is scaled to the height of the true one. Amounts
-# are between 0 and 1.
+# are between 0 and 1, those of A below 0.5.
 
 for title, model in (("blind", blind), ("A known", informed)):
     order, _ = matched(model)

@@ -45,7 +45,13 @@ def _problem(loss, penalties=()):
 
 def losses():
     """Return the table of losses."""
-    head = ["beta_loss", "zeros in X", "sparse X: visits", "exponent of 'mu'", "'auto' is"]
+    head = [
+        "beta_loss",
+        "zeros in X",
+        "sparse X: visits",
+        "exponent of 'mu', no penalty",
+        "'auto' is",
+    ]
     rows = []
     for name, loss in LOSSES.items():
         p, q = loss.powers
@@ -90,9 +96,14 @@ def starts():
 
 def penalties():
     """Return the table of penalties."""
-    head = ["class", "cost of F", "growth: power of F"]
+    head = ["class", "cost of F", "in each entry"]
+    kinds = {NonNegative: "0 or infinite", Fixed: "0 or infinite"}
     rows = [
-        [f":class:`~partwise.penalties.{kind.__name__}`", _first_line(kind), f"{kind.power:g}"]
+        [
+            f":class:`~partwise.penalties.{kind.__name__}`",
+            _first_line(kind),
+            kinds.get(kind) or {1: "linear", 2: "quadratic"}[kind.power],
+        ]
         for kind in (NonNegative, L1, L2, Fixed)
     ]
     return head, rows
