@@ -160,7 +160,7 @@ def _add_model_options(fit: argparse.ArgumentParser) -> None:
     add = fit.add_argument_group("model").add_argument
     add("--loss", dest="beta_loss", metavar="LOSS", type=_loss,
         help=f"{', '.join(LOSSES)}, or the number beta (default: frobenius)")  # fmt: skip
-    add("--solver", help="auto, cd, mu, ... (default: auto)")
+    add("--solver", help="auto, cd, me or mu (default: auto)")
     add("--init", help="random, nndsvd, nndsvda, nndsvdar, ...")
     add("--alpha-w", dest="alpha_W", metavar="A", type=_real, help="penalty on W")
     add("--alpha-h", dest="alpha_H", metavar="A", type=_real_or_same,

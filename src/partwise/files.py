@@ -358,6 +358,17 @@ def _plain_parameters(
     kept: dict[str, Any] = {}
     unsaved: dict[str, str] = {}
     for name, value in parameters.items():
+        if name == "beta_loss" and not isinstance(value, float | int | str):
+            if type(value).__module__.startswith("partwise.") and hasattr(value, "beta"):
+                kept[name] = value.beta  # a divergence of ours is its number
+                continue
+            message = explain(
+                "save_model",
+                f"a model of the loss object {value!r}",
+                "beta_loss as a name or a number",
+                "A loss of your own cannot be written without pickling; save W_ and components_.",
+            )
+            raise ValueError(message)
         plain = _plain(value)
         if plain is None or isinstance(plain, bool | int | float | str):
             kept[name] = plain

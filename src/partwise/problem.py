@@ -410,15 +410,19 @@ _TINY_OF = {"f": 1e-30, "d": _TINY}
 
 def _kkt_of(F: np.ndarray, split: Split, free: np.ndarray) -> float:
     f = np.sqrt(np.mean(np.square(F, dtype=np.float64), axis=0))
-    p = np.sqrt(np.mean(np.square(split.positive, dtype=np.float64), axis=0))
+    # Only ratios matter, and squares of huge slopes would overflow.
+    size = max(float(split.positive.max(initial=0)), float(split.negative.max(initial=0)), _TINY)
+    positive, negative = (
+        part.astype(np.float64) / size for part in (split.positive, split.negative)
+    )
+    p = np.sqrt(np.mean(np.square(positive), axis=0))
     # An empty component has no size of its own: it is judged at the size of the others.
     f = np.where(f > 0, f, f.max(initial=0.0))
     scale = np.sqrt(len(F) * np.sum((f * p) ** 2))
     if scale == 0:
-        return 0.0 if not np.any(split.negative) else 1.0
+        return 0.0 if not np.any(negative > 0) else 1.0
     step = np.divide(f, p, out=np.zeros_like(f), where=p > 0)
-    gradient = split.positive.astype(np.float64) - split.negative
-    residual = (F - np.maximum(0.0, F - gradient * step)) * p
+    residual = (F - np.maximum(0.0, F - (positive - negative) * step)) * p
     if free.shape[0]:
         residual = residual * free
     return float(np.linalg.norm(residual) / scale)

@@ -16,7 +16,7 @@ class Result:
     Attributes
     ----------
     factors : dict of name to ndarray of shape (dimension, k)
-        The factors with the lowest penalized objective that was seen.
+        The factors at the end; for a monotone solver the best that were seen.
     objective : float
         The penalized objective there.
     objective_history : ndarray of shape (n_iter + 1,)

@@ -773,3 +773,139 @@ def test_scaled_data_in_mini_batches(beta):
         np.testing.assert_allclose(other.components_, np.sqrt(c) * one.components_, rtol=1e-5)
         again = MiniBatchNMF(3, **params).partial_fit(c * X[:12]).partial_fit(c * X[12:])
         np.testing.assert_allclose(again.components_, np.sqrt(c) * stream.components_, rtol=1e-5)
+
+
+# --- regressions ---------------------------------------------------------------------------------
+
+
+def planted(n_samples=60, seed=0):
+    rng = np.random.default_rng(seed)
+    W, H = rng.gamma(0.5, size=(n_samples, 5)), rng.gamma(0.5, size=(5, 40))
+    return W @ H + 0.01 * rng.random((n_samples, 40))
+
+
+@quiet
+@pytest.mark.parametrize("batch_size", [15, 50, 300])
+def test_penalties_do_not_depend_on_the_batch_size(batch_size):
+    """H was penalized once per batch as if each were the whole data."""
+    X = planted(300)
+    params = {"n_components": 5, "alpha_W": 1e-3, "init": "custom"}
+    best = NMF(5, alpha_W=1e-3, tol=1e-7, max_iter=3000).fit(X)
+    start = {"W": best.W_, "H": best.components_}
+    online = MiniBatchNMF(batch_size=batch_size, forget_factor=1.0, tol=0, max_iter=20, **params)
+    online.set_params(max_no_improvement=None).fit(X, **start)
+    assert online.objective_ == pytest.approx(best.objective_, rel=2e-3)
+
+
+@quiet
+def test_shuffle_is_passed_on():
+    X = planted()
+    params = {"max_iter": 5, "tol": 0, "random_state": 0}
+    plain, shuffled = (NMF(5, shuffle=shuffle, **params).fit(X) for shuffle in (False, True))
+    assert not np.array_equal(plain.W_, shuffled.W_)
+
+
+@pytest.mark.parametrize("size", [1e-3, 1e-6, 1e-8])
+def test_projection_is_exact_for_components_of_any_size(size):
+    H = np.array([[1.0, 0.0, 0.0], [0.0, size, 0.0]])
+    W, _, _ = non_negative_factorization(
+        np.array([[1.0, size, 0.0], [2.0, 3 * size, 0.0]]), H=H, init="custom", update_H=False
+    )
+    np.testing.assert_allclose(W, [[1, 1], [2, 3]], rtol=1e-9)
+
+
+@quiet
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("beta", [-5.0, -3.0, 10.0])
+def test_extreme_divergences_stay_finite(beta, dtype):
+    X = (planted() + 0.1).astype(dtype)
+    for c in (1e-5, 1.0, 1e5):
+        model = NMF(3, beta_loss=beta, max_iter=20).fit(dtype(c) * X)
+        assert np.isfinite(model.W_).all()
+        assert np.isfinite(model.components_).all()
+
+
+def test_objective_of_an_exact_fit_of_huge_data_is_a_number():
+    model = NMF(1).fit(np.full((4, 3), 1e300))
+    assert np.isfinite(model.reconstruction_err_)
+    assert not np.isnan(model.objective_)
+
+
+def test_a_start_out_of_all_proportion_is_refused():
+    X = planted()
+    W, H = np.full((60, 5), 1e200), np.full((5, 40), 1e200)
+    with pytest.raises(ValueError, match="wanted a finite one"):
+        NMF(5, init="custom").fit(X, W=W, H=H)
+
+
+@quiet
+def test_a_small_row_is_transformed_as_if_alone():
+    X = planted()
+    model = NMF(5, beta_loss=1, random_state=0).fit(X)
+    Z = X.copy()
+    Z[3] *= 1e-40
+    np.testing.assert_allclose(model.transform(Z)[3], 1e-40 * model.transform(X)[3], rtol=1e-3)
+
+
+@quiet
+def test_a_failed_refit_leaves_the_model_whole():
+    X = planted()
+    model = NMF(3).fit(X)
+    before = model.transform(X)
+
+    def fail(state):
+        raise RuntimeError("from the callback")
+
+    with pytest.raises(RuntimeError, match="from the callback"):
+        model.fit(X[:, :7], callback=fail)
+    np.testing.assert_array_equal(model.transform(X), before)
+    online = MiniBatchNMF(5, init="nndsvd")
+    with pytest.raises(ValueError, match="n_components <= min"):
+        online.partial_fit(X[:3])
+    assert online.partial_fit(X).components_.shape == (5, 40)
+
+
+@quiet
+def test_a_first_batch_of_zeros_is_not_the_end():
+    X = planted()
+    model = MiniBatchNMF(5, random_state=0).partial_fit(np.zeros((10, 40)))
+    for _ in range(20):
+        model.partial_fit(X)
+    assert model.explained_variance(X) > 0.8
+
+
+@quiet
+def test_a_callback_may_return_a_numpy_bool():
+    model = NMF(3).fit(planted(), callback=lambda state: np.bool_(state.iteration == 2))
+    assert model.n_iter_ == 2
+
+
+@quiet
+def test_what_fit_transform_returns_belongs_to_the_user():
+    model = NMF(3)
+    W = model.fit_transform(planted())
+    before = model.W_.copy()
+    W *= 0
+    np.testing.assert_array_equal(model.W_, before)
+
+
+def test_update_h_false_checks_the_solver():
+    with pytest.raises(ValueError, match="not quadratic"):
+        non_negative_factorization(
+            planted(), H=np.ones((2, 40)), init="custom", update_H=False, solver="cd", beta_loss=1
+        )
+
+
+@quiet
+def test_loss_objects_are_saved_as_their_number_or_refused(tmp_path):
+    from partwise import load_model, losses, save_model
+
+    class Mine(losses.Beta):
+        pass
+
+    model = NMF(2, beta_loss=losses.KullbackLeibler(), max_iter=20).fit(planted())
+    again = load_model(save_model(tmp_path / "model", model))
+    assert again.beta_loss == 1.0
+    np.testing.assert_allclose(again.transform(planted()), model.transform(planted()), rtol=1e-6)
+    with pytest.raises(ValueError, match="a name or a number"):
+        save_model(tmp_path / "mine", NMF(2, beta_loss=Mine(1.5), max_iter=20).fit(planted()))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from numbers import Integral, Real
 from typing import Any
@@ -54,6 +56,17 @@ class BaseNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         "max_time": [Interval(Real, 0, None, closed="neither"), None],
     }
 
+    @contextmanager
+    def _unchanged_on_failure(self) -> Iterator[None]:
+        before = dict(self.__dict__)
+        try:
+            yield
+        except BaseException:
+            # A refit that was refused or interrupted leaves the model as it was.
+            self.__dict__.clear()
+            self.__dict__.update(before)
+            raise
+
     # --- fitting -------------------------------------------------------------------------
 
     def fit(self, X: Any, y: Any = None, **params: Any) -> BaseNMF:
@@ -67,18 +80,6 @@ class BaseNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         return self
 
     def _check_data(self, X: Any, *, reset: bool) -> Any:
-        names = ("n_features_in_", "feature_names_in_")
-        before = {name: vars(self)[name] for name in names if name in vars(self)}
-        try:
-            return self._checked(X, reset=reset)
-        except Exception:
-            # A refit that was refused leaves the model as it was.
-            for name in names:
-                self.__dict__.pop(name, None)
-            self.__dict__.update(before)
-            raise
-
-    def _checked(self, X: Any, *, reset: bool) -> Any:
         check_kind(X, "X")
         try:
             X = validate_data(
@@ -159,7 +160,7 @@ class BaseNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         return 10 * self.max_iter
 
     def _project(self, X: Any) -> tuple[np.ndarray, int]:
-        unit = Unit.of(X)
+        unit = Unit.of(X, self._degree)
         H = np.ascontiguousarray(unit.factor_in(self.components_.astype(X.dtype, copy=False)).T)
         problem = _runs.bind(self, as_data(unit.data_in(X)), unit, len(self.components_), {"H": H})
         problem.free = ("W",)
@@ -239,7 +240,7 @@ class BaseNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         else:
             X = self._check_data(X, reset=False)
             W = self._project(X)[0] if W is None else np.asarray(W)
-            unit = Unit.of(X)
+            unit = Unit.of(X, self._degree)
             H = np.ascontiguousarray(unit.factor_in(self.components_).T)
             shares = explained(as_data(unit.data_in(X)), unit.factor_in(W), H)
         return getattr(shares, choices[per])
@@ -276,6 +277,7 @@ class BaseNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         norms = np.asarray(_NORMS[by](self.components_), dtype=np.float64)
         norms = np.where(norms > 0, norms, 1.0)
         self.components_ = (self.components_ / norms[:, None]).astype(self.components_.dtype)
+        self.__dict__.pop("_memory", None)  # statistics of batches, in the old scale
         if hasattr(self, "W_"):
             self.W_ = (self.W_ * norms).astype(self.W_.dtype)
         return self

@@ -140,6 +140,7 @@ def combined(
     def told(progress: Progress) -> bool:
         state = FitState(progress, unit, degree, start)
         reporter(state)
-        return callback is not None and callback(state) is True
+        answer = None if callback is None else callback(state)
+        return answer is not None and bool(answer)
 
     return told

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import inspect
+import threading
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -203,7 +205,7 @@ def bind(
 
 def misfit(est: Any, X: Any, W: np.ndarray, components: np.ndarray) -> float:
     """Return the unpenalized divergence Σ d(X, W H) in the user's unit."""
-    unit = Unit.of(X)
+    unit = Unit.of(X, as_loss(est.beta_loss).degree)
     factors = {
         "W": unit.factor_in(W),
         "H": np.ascontiguousarray(unit.factor_in(components).T),
@@ -264,6 +266,26 @@ def oriented(start: Start, unit: Unit) -> dict[str, np.ndarray]:
     return {name: unit.factor_in(F if name == "W" else F.T) for name, F in start.given.items()}
 
 
+_LIMITS: dict[str, Any] = {"lock": threading.Lock(), "depth": 0, "held": None}
+
+
+@contextmanager
+def _single_threads() -> Iterator[None]:
+    # The limit is one of the process: of fits in several threads the first sets it and the
+    # last restores it.
+    with _LIMITS["lock"]:
+        if _LIMITS["depth"] == 0:
+            _LIMITS["held"] = threadpool_limits(limits=1)
+        _LIMITS["depth"] += 1
+    try:
+        yield
+    finally:
+        with _LIMITS["lock"]:
+            _LIMITS["depth"] -= 1
+            if _LIMITS["depth"] == 0:
+                _LIMITS["held"].restore_original_limits()
+
+
 def fit_all(
     est: Any, X: Any, start: Start, make_solver: Callable[[Problem], Solver], callback: Callback
 ) -> Outcome:
@@ -278,14 +300,14 @@ def fit_all(
                 "All starts would be the same.",
             )
         )
-    unit = Unit.of(X)
+    unit = Unit.of(X, as_loss(est.beta_loss).degree)
     data = as_data(unit.data_in(X))
     job = _Job(est, data, unit, start, make_solver, callback, seed_of(est.random_state))
     if count == 1:
         runs = [job.run(0)]
     else:
         # One thread per run, whatever their number, so that the bits do not depend on it.
-        with threadpool_limits(limits=1):
+        with _single_threads():
             runs = Parallel(n_jobs=est.n_jobs, prefer="threads")(
                 delayed(job.run)(number) for number in range(count)
             )
@@ -296,7 +318,12 @@ def fit_all(
 
 def default_solver(est: Any) -> Callable[[Problem], Solver]:
     """Return the maker of the solver that an estimator's ``solver`` names."""
-    return lambda problem: as_solver(est.solver, problem)
+    return lambda problem: as_solver(est.solver, problem, shuffle=est.shuffle)
+
+
+def check_solver(est: Any, X: Any) -> None:
+    """Raise if the solver that an estimator names cannot serve its loss and penalties."""
+    default_solver(est)(bind(est, as_data(X[:1]), Unit(), 1, {}))
 
 
 def _outcome(

@@ -25,14 +25,15 @@ class Unit:
     power: int = 0
 
     @classmethod
-    def of(cls, X: Any) -> Unit:
-        """Return the unit that suits the largest entry of X ≥ 0."""
+    def of(cls, X: Any, degree: float = 2.0) -> Unit:
+        """Return the unit that suits the largest entry of X ≥ 0, and losses of a degree."""
         stored = X.data if sparse.issparse(X) else X
         largest = float(stored.max()) if stored.size else 0.0
         if largest == 0:
             return cls(0)
         exponent = int(np.frexp(largest)[1])
-        return cls(exponent // 2 if abs(exponent) > LIMIT[stored.dtype.char] else 0)
+        limit = LIMIT[stored.dtype.char] / max(1.0, abs(degree) / 2)
+        return cls(exponent // 2 if abs(exponent) > limit else 0)
 
     def data_in(self, X: Any) -> Any:
         """Return X in this unit; X itself where that is the unit it has."""
@@ -61,5 +62,6 @@ class Unit:
         """Return a loss, or an array of them, in the unit of the user."""
         if self.power == 0:
             return value
-        with np.errstate(over="ignore", under="ignore"):
-            return value * np.exp2(2.0 * self.power * degree)
+        with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+            scaled = np.asarray(value) * np.exp2(2.0 * self.power * degree)
+        return np.where(np.asarray(value) == 0, 0.0, scaled)[()]

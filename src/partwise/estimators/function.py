@@ -100,4 +100,5 @@ verbose, shuffle
         message = "update_H=False finds W for a known H: pass H."
         raise ValueError(message)
     model.components_ = check_start(H, (wanted, X.shape[1]), X.dtype, "NMF (input H)", known=True)
+    _runs.check_solver(model, X)
     return model.transform(X), model.components_, 1

@@ -179,13 +179,14 @@ verbose
         -------
         W : ndarray of shape (n_samples, n_components)
         """
-        X = self._check_data(X, reset=True)
-        self.__dict__.pop("_memory", None)
-        start = _runs.check_starts(self, X, W, H)
-        self._keep(_runs.fit_all(self, X, start, self._solver, callback), X)
+        with self._unchanged_on_failure():
+            X = self._check_data(X, reset=True)
+            self.__dict__.pop("_memory", None)
+            start = _runs.check_starts(self, X, W, H)
+            self._keep(_runs.fit_all(self, X, start, self._solver, callback), X)
         batches = -(-X.shape[0] // min(self.batch_size, X.shape[0]))
         self.n_steps_ = self.n_iter_ * batches
-        return self.W_
+        return self.W_.copy()
 
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X: Any, y: Any = None, W: Any = None, H: Any = None) -> MiniBatchNMF:
@@ -204,13 +205,20 @@ verbose
         -------
         self
         """
-        first = not hasattr(self, "components_")
-        X = self._check_data(X, reset=first)
-        if not hasattr(self, "_memory"):
-            self._unit = Unit.of(X)
+        with self._unchanged_on_failure():
+            self._learn(X, W, H)
+        return self
+
+    def _learn(self, X: Any, W: Any, H: Any) -> None:
+        known = hasattr(self, "components_")
+        X = self._check_data(X, reset=not known)
+        # From a batch of zeros nothing can be learned, not even where to begin.
+        begin = not known or not self.components_.any()
+        if begin or not hasattr(self, "_memory"):
+            self._unit = Unit.of(X, self._degree)
             self._memory = Memory()
             self._forget_fit()
-            if first:
+            if begin:
                 self._begin(X, W, H)
         data = as_data(self._unit.data_in(X))
         H_now = np.ascontiguousarray(self._unit.factor_in(self.components_.astype(X.dtype)).T)
@@ -218,7 +226,6 @@ verbose
         self._solver().learn(problem, self._memory, self.forget_factor, fresh=True)
         self.components_ = np.ascontiguousarray(self._unit.factor_out(problem.factors["H"]).T)
         self.n_steps_ = self._memory.steps
-        return self
 
     def _begin(self, X: Any, W: Any, H: Any) -> None:
         start = _runs.check_starts(self, X, W, H)

@@ -45,7 +45,8 @@ class NMF(BaseNMF):
         the multiplicative update in majorize-minimize form, for every loss.
         'auto' takes the first of them that can serve the problem.
     beta_loss : float or {'frobenius', 'kullback-leibler', 'itakura-saito'}
-        The divergence, or its β: 2, 1, 0. For β ≤ 0 all entries of X must be > 0.
+        The divergence, or its β: 2, 1, 0; also a `partwise.losses.Loss` object. For β ≤ 0
+        all entries of X must be > 0.
     tol : float, default=1e-4
         Tolerance of the stopping rule, the same for every solver and loss: the scaled KKT
         residual is at most ``tol``, and over the last ten iterations the penalized
@@ -203,7 +204,8 @@ class NMF(BaseNMF):
         -------
         W : ndarray of shape (n_samples, n_components)
         """
-        X = self._check_data(X, reset=True)
-        start = _runs.check_starts(self, X, W, H, fixed_W, fixed_H)
-        self._keep(_runs.fit_all(self, X, start, _runs.default_solver(self), callback), X)
-        return self.W_
+        with self._unchanged_on_failure():
+            X = self._check_data(X, reset=True)
+            start = _runs.check_starts(self, X, W, H, fixed_W, fixed_H)
+            self._keep(_runs.fit_all(self, X, start, _runs.default_solver(self), callback), X)
+        return self.W_.copy()

@@ -21,8 +21,8 @@ def complete(
     for name, values in given.items():
         factors[name] = values.copy()
     missing = [name for name in model.names if name not in given]
-    total = model.total(factors)
-    if missing and total > 0:
+    total = model.total(factors) if missing else 0.0
+    if total > 0:
         scale = (data.sum() / total) ** (1 / len(missing))
         for name in missing:
             factors[name] *= factors[name].dtype.type(scale)

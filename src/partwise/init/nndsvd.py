@@ -12,8 +12,8 @@ from partwise.models import Model
 
 __all__ = ["nndsvd", "nndsvda", "nndsvdar"]
 
-# Up to this many entries a full decomposition costs less than a second.
-SMALL = 10**6
+# Up to this many rows or columns a full decomposition of dense data costs little.
+SMALL = 400
 
 
 def nndsvd(data: Data, model: Model, rng: Any) -> dict[str, np.ndarray]:
@@ -71,7 +71,7 @@ def nndsvdar(data: Data, model: Model, rng: Any) -> dict[str, np.ndarray]:
 
 
 def _leading(data: Data, k: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    if data.size <= SMALL:
+    if min(data.shape) <= SMALL:
         u, s, vt = np.linalg.svd(data.to_dense().astype(np.float64), full_matrices=False)
         return u[:, :k], s[:k], vt[:k]
     matrix = getattr(data, "matrix", getattr(data, "array", None))

@@ -11,18 +11,15 @@ __all__ = ["solve_rows"]
 
 @compiled()
 def _solve_passive(G, c, passive, count, L, s):  # type: ignore[no-untyped-def]
-    # Cholesky of the passive block, with a ridge at rounding level: with dependent
-    # components any of the minimizers is as good, and this one is finite.
-    top = 0.0
-    for a in range(count):
-        top = max(top, G[passive[a], passive[a]])
-    ridge = 1e-14 * top * count
+    # Cholesky of the passive block, with a ridge at the rounding level of each component:
+    # with dependent components any of the minimizers is as good, and this one is finite.
     for a in range(count):
         for b in range(a + 1):
             value = G[passive[a], passive[b]]
             for l in range(b):
                 value -= L[a, l] * L[b, l]
             if a == b:
+                ridge = 1e-14 * count * G[passive[a], passive[a]]
                 L[a, a] = np.sqrt(max(value + ridge, ridge))
             else:
                 L[a, b] = value / L[b, b]

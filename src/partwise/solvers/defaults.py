@@ -20,20 +20,23 @@ SOLVERS: dict[str, Callable[[], Solver]] = {
 }
 
 
-def as_solver(solver: str | Solver, problem: Problem) -> Solver:
+def as_solver(solver: str | Solver, problem: Problem, *, shuffle: bool = False) -> Solver:
     """Return the solver of a name, or the first of the table that can serve the problem.
+
+    ``shuffle`` asks a coordinate descent made here for components in random order.
 
     Raises
     ------
     UnsupportedCombinationError
         It cannot: what it needs, what is missing, and which solvers can.
     """
+    able = [name for name, make in SOLVERS.items() if make().lacks(problem) is None]
     if solver == "auto":
-        candidates = [make() for make in SOLVERS.values()]
-        return next(c for c in candidates if c.lacks(problem) is None)
+        solver = able[0] if able else "mu"
     chosen = SOLVERS[solver]() if isinstance(solver, str) else solver
     missing = chosen.lacks(problem)
     if missing is not None:
-        able = [name for name, make in SOLVERS.items() if make().lacks(problem) is None]
         raise unsupported(chosen.name, chosen.needs, missing, able)
+    if shuffle and chosen is not solver and isinstance(chosen, CoordinateDescent):
+        chosen.shuffle = True
     return chosen

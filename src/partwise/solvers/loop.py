@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from partwise._errors import explain
 from partwise.problem import Problem
 from partwise.result import Result
 from partwise.solvers.base import Solver
@@ -68,7 +69,8 @@ class _StoppingRule:
       at most ``tol`` times itself, or it is below (tol / 10)² times the reference misfit of
       the data, an exact fit for every purpose.
 
-    It has also converged when the objective no longer changes at the precision of the data.
+    It has also converged when the objective no longer changes at the precision of the data
+    and the residual is at the size of its square root.
     """
 
     def __init__(self, problem: Problem, tol: float) -> None:
@@ -83,7 +85,9 @@ class _StoppingRule:
         moved = abs(before - now)
         tiny = (self.tol / 10) ** 2 * self.problem.reference
         if done >= WINDOW and moved <= self.rounding * abs(now):
-            return _Verdict(True, "the objective no longer changes at the precision of the data")
+            kkt = self.problem.kkt()
+            reason = "the objective no longer changes at the precision of the data"
+            return _Verdict(kkt <= max(self.tol, 10 * self.rounding**0.5), reason)
         if now <= np.finfo(np.float64).eps ** 2 * self.problem.reference:
             return _Verdict(True, "the fit is exact")
         if done < self.next_check or (moved > self.tol * abs(now) and now > tiny):
@@ -129,8 +133,18 @@ def run(
     Result
     """
     begin = time.perf_counter()
-    state = solver.start(problem, rng)
-    history = [problem.objective()]
+    with np.errstate(all="ignore"):  # what is out of proportion is refused below
+        state = solver.start(problem, rng)
+        history = [problem.objective()]
+    if not np.isfinite(history[0]):
+        raise ValueError(
+            explain(
+                "the start",
+                f"an objective of {history[0]}",
+                "a finite one",
+                "Start values, penalties or beta_loss are out of all proportion to X.",
+            )
+        )
     seconds = [time.perf_counter() - begin]
     rule = _StoppingRule(problem, tol)
     verdict: _Verdict | None = None
@@ -139,7 +153,8 @@ def run(
         if callback is None:
             return False
         done = len(history) - 1
-        return callback(Progress(problem, done, history[-1], seconds[-1])) is True
+        answer = callback(Progress(problem, done, history[-1], seconds[-1]))
+        return answer is not None and bool(answer)
 
     if told_to_stop():
         verdict = _Verdict(False, "stopped by the callback")

@@ -112,6 +112,11 @@ class MiniBatch(Solver):
         keep = 0.0 if size == total else self.forget_factor ** (size / total)
         for rows in even_blocks(total, size):
             part = problem.rows(rows)
+            # Penalties of H belong to all rows; a batch carries its share of them.
+            share = part.data.shape[0] / total
+            last = part.model.names[1]
+            obeyed = tuple(p.rescaled(share, 1.0) for p in part.penalties[last])
+            part.penalties = {**part.penalties, last: obeyed}
             cost = self.learn(part, state, keep, fresh=self.fresh_restarts)
             if self._stalled(state, rows.start, cost):
                 state.done = (

@@ -112,7 +112,7 @@ class MaximizationEqualization(MultiplicativeUpdate):
 
     def lacks(self, problem: Problem) -> str | None:
         falling, rising = problem.loss.powers
-        if not (-1 <= falling < 0 and rising == 1):
+        if not (-1 <= falling < 0 and rising == 1 and falling == problem.loss.degree - 1):
             return f"the {problem.loss.name} is none"
         fast = [p.name for ps in problem.penalties.values() for p in ps if p.power > 1]
         return f"{fast[0]} rises faster" if fast else super().lacks(problem)

@@ -12,6 +12,8 @@ __all__ = ["project_rows"]
 
 # Updates between two looks at which rows are done.
 ROUND = 10
+# Rows of less than this share of the largest are seen with the floor of this share.
+LOWEST = {"f": 1e-6, "d": 1e-60}
 
 
 def project_rows(problem: Problem, *, tol: float, max_iter: int) -> int:
@@ -44,6 +46,7 @@ def project_rows(problem: Problem, *, tol: float, max_iter: int) -> int:
             solve_rows(F[rows], normal.gram, normal.cross, open_, tolerance)
         return 0
     _flat_start(problem, name)
+    _lower_floor(problem, F)
     if held is not None:
         F[...] = np.where(free, F, held)
     floor = np.finfo(F.dtype).eps * F.max(axis=1)  # of each row, as everything here
@@ -60,6 +63,16 @@ def project_rows(problem: Problem, *, tol: float, max_iter: int) -> int:
     vanished = (F <= 1e-9 * F.max(axis=1, keepdims=True)) | (F <= 2 * floor[:, None])
     F[vanished & free if held is not None else vanished] = 0
     return int(active.size)
+
+
+def _lower_floor(problem: Problem, F: np.ndarray) -> None:
+    # The floor of model entries is a share of the mean of X: here that of the smallest row,
+    # or a small row would depend on those it comes with.
+    # Not without bound: powers of it have to be numbers.
+    sizes = F.max(axis=1)
+    if sizes.max() > 0:
+        smallest = float(sizes[sizes > 0].min() / sizes.max())
+        problem.__dict__["floor"] = problem.floor * max(smallest, LOWEST[F.dtype.char])
 
 
 def _flat_start(problem: Problem, name: str) -> None:
