@@ -341,3 +341,19 @@ def test_odd_data_are_fitted_and_not_only_survived(solver, beta, odd):
     left = np.abs(X / largest - (model.W_ / largest) @ model.components_)
     assert left.max() < 0.2
     assert model.explained_variance() > 0.95
+
+
+@pytest.mark.parametrize(
+    ("X", "advice"),
+    [
+        (np.ones((3, 3)) * 1j, "np.abs"),
+        (np.ones((2, 2, 2)), "reshape"),
+        (np.ones(3), "[Rr]eshape"),
+        (np.ones((0, 3)), "Look at the filter"),
+        (np.ones((3, 1)), "pass more columns"),
+    ],
+    ids=["complex", "3-D", "1-D", "empty", "one column"],
+)
+def test_refused_shapes_and_types_come_with_advice(X, advice):
+    with pytest.raises(ValueError, match=advice):
+        NMF(1).fit(X)

@@ -33,6 +33,15 @@ _NORMS = {
 }
 
 
+# What to do about what scikit-learn's validation refuses, by the opening of its message.
+_ADVICE = {
+    "Complex data": "Wanted real entries ≥ 0: pass np.abs(X) or another real quantity.",
+    "Found array with dim": "Make one row of each sample, for example X.reshape(len(X), -1).",
+    "Found array with 0": "Look at the filter or file that X came from.",
+    "Found array with 1 feature": "A single feature has no parts: pass more columns.",
+}
+
+
 class BaseNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     """Parameters, checks and results that all estimators of X ≈ W H share."""
 
@@ -92,15 +101,19 @@ class BaseNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
                 ensure_min_features=2 if reset else 1,
             )
         except (TypeError, ValueError) as error:
-            if getattr(getattr(X, "dtype", None), "kind", "") != "O":
-                raise
-            message = explain(
-                "X",
-                f"an array of objects that are not all numbers ({error})",
-                "numbers",
-                "Encode or drop what is not a number, then use X.astype(float).",
-            )
-            raise type(error)(message) from error
+            if getattr(getattr(X, "dtype", None), "kind", "") == "O":
+                message = explain(
+                    "X",
+                    f"an array of objects that are not all numbers ({error})",
+                    "numbers",
+                    "Encode or drop what is not a number, then use X.astype(float).",
+                )
+                raise type(error)(message) from error
+            for opening, advice in _ADVICE.items():
+                if str(error).startswith(opening):
+                    message = f"{error} {advice}"
+                    raise type(error)(message) from error
+            raise
         check_entries(X, f"{type(self).__name__} (input X)")
         return X
 
