@@ -57,6 +57,7 @@ class Progress:
 class _Verdict:
     converged: bool
     reason: str
+    stalled: bool = False
 
 
 class _StoppingRule:
@@ -85,9 +86,8 @@ class _StoppingRule:
         moved = abs(before - now)
         tiny = (self.tol / 10) ** 2 * self.problem.reference
         if done >= WINDOW and moved <= self.rounding * abs(now):
-            kkt = self.problem.kkt()
             reason = "the objective no longer changes at the precision of the data"
-            return _Verdict(kkt <= max(self.tol, 10 * self.rounding**0.5), reason)
+            return _Verdict(False, reason, stalled=True)
         if now <= np.finfo(np.float64).eps ** 2 * self.problem.reference:
             return _Verdict(True, "the fit is exact")
         if done < self.next_check or (moved > self.tol * abs(now) and now > tiny):
@@ -173,14 +173,17 @@ def run(
         elif len(history) > max_iter:
             verdict = _Verdict(False, f"max_iter={max_iter} iterations are done")
     history[-1] = solver.finish(problem, history[-1], tol)
+    kkt = problem.kkt()
+    # Where nothing changes any more, the residual at the very end decides.
+    settled = verdict.stalled and kkt <= max(tol, 10 * rule.rounding**0.5)
     return Result(
         factors=problem.factors,
         objective=history[-1],
         objective_history=np.array(history),
         time_history=np.array(seconds),
-        kkt=problem.kkt(),
+        kkt=kkt,
         n_iter=len(history) - 1,
-        converged=verdict.converged,
+        converged=verdict.converged or settled,
         stop_reason=verdict.reason,
         solver=solver.name,
     )
