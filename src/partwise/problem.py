@@ -197,7 +197,7 @@ class Problem:
 
         Cost: one product with X, O(stored entries · k).
         """
-        return self._penalized(name, self._plain_normal(name))  # type: ignore[return-value]
+        return self.penalized(name, self._plain_normal(name))  # type: ignore[return-value]
 
     def split(self, name: str) -> Split:
         """Return the two parts of the gradient of one factor, penalties included.
@@ -205,7 +205,7 @@ class Problem:
         Cost: two or three products of the size of X, O(entries · k); stored entries only
         where the loss allows it.
         """
-        return self._penalized(name, self._plain_split(name))  # type: ignore[return-value]
+        return self.penalized(name, self._plain_split(name))  # type: ignore[return-value]
 
     def statistics(self, name: str, kind: str) -> Statistics:
         """Return `normal` or `split` of one factor without its penalties."""
@@ -236,7 +236,7 @@ class Problem:
         for name in remaining:
             plain = self.statistics(name, kind) if ahead is None else ahead
             ahead = None
-            last = name, self._penalized(name, plain)
+            last = name, self.penalized(name, plain)
             rows = slice(0, len(self.factors[name]))
             update(name, rows, self.factors[name], last[1], self.free_entries(name))
         return last
@@ -253,7 +253,7 @@ class Problem:
                 plain: Statistics = part._plain_normal(first, gram)
             else:
                 plain = part._plain_split(first)
-            stats = part._penalized(first, plain)
+            stats = part.penalized(first, plain)
             update(first, rows, part.factors[first], stats, part.free_entries(first))
             fresh = part._plain_normal(then) if kind == "normal" else part._plain_split(then)
             total = fresh if total is None else total.plus(fresh)  # type: ignore[arg-type]
@@ -306,13 +306,17 @@ class Problem:
 
     # --- how -----------------------------------------------------------------------------
 
-    def _penalized(self, name: str, plain: Statistics) -> Statistics:
+    def penalized(
+        self, name: str, plain: Statistics, obeyed: Sequence[Penalty] | None = None
+    ) -> Statistics:
+        """Return statistics of a factor with its penalties, or others, folded in."""
+        obeyed = self.penalties[name] if obeyed is None else obeyed
         if isinstance(plain, Normal):
             gram, cross = plain.gram, plain.cross
-            for penalty in self.penalties[name]:
+            for penalty in obeyed:
                 gram, cross = penalty.shift(gram, cross)
             return Normal(gram, cross)
-        slopes = self.penalty_slopes(name, self.penalties[name])
+        slopes = self.penalty_slopes(name, obeyed)
         return Split(plain.negative, plain.loss_positive, slopes)
 
     def penalty_slopes(self, name: str, obeyed: Sequence[Penalty]) -> tuple[np.ndarray, np.ndarray]:

@@ -144,12 +144,10 @@ class MiniBatch(Solver):
             assert isinstance(plain, Normal)
             old = state.normal
             state.normal = plain if old is None else old.times(keep).plus(plain)
-            gram, cross = state.normal.gram, state.normal.cross
-            for penalty in obeyed:
-                gram, cross = penalty.shift(gram, cross)
-            cost = part.objective((last, part.normal(last)))
+            cost = part.objective((last, part.penalized(last, plain)))  # type: ignore[arg-type]
+            blend: Any = part.penalized(last, state.normal, obeyed)
             order = np.arange(part.model.n_components)
-            coordinate_sweeps(F, gram, cross, order, free, 10, 0.1)
+            coordinate_sweeps(F, blend.gram, blend.cross, order, free, 10, 0.1)
             return cost
         cost = part.objective() if self.max_no_improvement is not None else 0.0
         self._majorize(part, state, keep, obeyed)
