@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from partwise import kernels
 from partwise._errors import explain
 from partwise.data import Data
-from partwise.kernels import inner
 from partwise.losses import Loss
 from partwise.models import Model
 from partwise.penalties import NonNegative, Penalty
@@ -147,8 +147,7 @@ class Problem:
         if mean <= 0:
             return 0.0
         total = 0.5 * self.data.size * mean**self.loss.degree
-        for rows in self.data.blocks():
-            block = self.data.rows(rows)
+        for _, block in self.data.stream():
             values = block.stored if block.is_sparse else block.to_dense()  # type: ignore[attr-defined]
             total += self.loss.total(values, np.full_like(values, mean))
             zeros = block.size - values.size
@@ -159,11 +158,14 @@ class Problem:
 
     # --- pieces of X -------------------------------------------------------------------
 
-    def rows(self, index: slice | np.ndarray) -> Problem:
-        """Return the problem of some rows of X, which shares all other factors with this one."""
+    def rows(self, index: slice | np.ndarray, data: Data | None = None) -> Problem:
+        """Return the problem of some rows of X, which shares all other factors with this one.
+
+        ``data``: the view of these rows, where the caller has it.
+        """
         first = self.model.names[0]
         part = Problem.__new__(Problem)
-        part.data = self.data.rows(index)
+        part.data = self.data.rows(index) if data is None else data
         part.model, part.loss, part.free = self.model, self.loss, self.free
         part.factors = {**self.factors, first: self.factors[first][index]}
         obeyed = tuple(penalty.rows(index) for penalty in self.penalties[first])
@@ -247,8 +249,9 @@ class Problem:
         first = self.model.names[0]
         gram = self.model.gram(self.factors, first) if kind == "normal" else None
         total: Statistics | None = None
-        for rows in self.data.blocks(densify=kind == "split" and not self._visits_stored_only):
-            part = self.rows(rows)
+        densify = kind == "split" and not self._visits_stored_only
+        for rows, data in self.data.stream(densify=densify):
+            part = self.rows(rows, data)
             if kind == "normal":
                 plain: Statistics = part._plain_normal(first, gram)
             else:
@@ -280,7 +283,9 @@ class Problem:
         normal = self.normal(name) if known is None else known[1]
         F = self.factors[name]
         square = self.data.sum_of_squares()
-        value = 0.5 * square + 0.5 * inner(F @ normal.gram, F) - inner(F, normal.cross)
+        value = (
+            0.5 * square + 0.5 * kernels.inner(F @ normal.gram, F) - kernels.inner(F, normal.cross)
+        )
         own = self._penalty_value((name,))
         if value - own < _CANCELLATION[self.data.dtype.char] * 0.5 * square:
             value = self._loss_by_blocks() + own
@@ -348,8 +353,8 @@ class Problem:
             return self._split_at_stored(name)
         first, total = self.model.names[0], None
         parts = []
-        for rows in self.data.blocks(densify=True):
-            part = self.rows(rows)._split_block(name)
+        for rows, data in self.data.stream(densify=True):
+            part = self.rows(rows, data)._split_block(name)
             if name == first:
                 parts.append(part)
             else:
@@ -386,8 +391,8 @@ class Problem:
         if self._visits_stored_only:
             return self._loss_at_stored()
         total = 0.0
-        for rows in self.data.blocks(densify=True):
-            total += self.rows(rows)._loss_of_block()
+        for rows, data in self.data.stream(densify=True):
+            total += self.rows(rows, data)._loss_of_block()
         return total
 
     def _loss_of_block(self) -> float:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from partwise import init, losses
+from partwise import init, kernels, losses
 from partwise.data import Dense, views
 from partwise.init import starts
 from partwise.models import CP, Bilinear
@@ -121,7 +121,7 @@ def no_projection(patch):
     def wrong(F, G, C, order, free, repeats, shrink):
         F[...] = C @ np.linalg.pinv(G)
 
-    patch.setattr(coordinate_descent, "coordinate_sweeps", wrong)
+    patch.setattr(kernels, "coordinate_sweeps", wrong)
 
 
 def no_restart_after_a_rise(patch):

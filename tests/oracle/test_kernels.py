@@ -221,9 +221,10 @@ caching.CacheImpl._locator_classes = []
 with warnings.catch_warnings(record=True) as caught:
     warnings.simplefilter("default")
     import partwise
+    model = partwise.NMF(1).fit([[1.0, 2.0], [2.0, 4.0]])
 assert len(caught) == 1, caught
 assert "NUMBA_CACHE_DIR" in str(caught[0].message)
-assert partwise.NMF(1).fit([[1.0, 2.0], [2.0, 4.0]]).reconstruction_err_ < 1e-9
+assert model.reconstruction_err_ < 1e-9
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

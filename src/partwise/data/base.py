@@ -47,6 +47,15 @@ class Data(ABC):
     def blocks(self, *, densify: bool = False) -> Iterator[slice]:
         """Return slices of rows that suit one pass; ``densify``: each will become dense."""
 
+    def stream(self, *, densify: bool = False) -> Iterator[tuple[slice, Data]]:
+        """Yield the slices of `blocks`, each with the view of its rows.
+
+        One pass over X. Data that have to be fetched are read ahead, so that the next block
+        comes in while the caller works on this one.
+        """
+        for rows in self.blocks(densify=densify):
+            yield rows, self.rows(rows)
+
     @abstractmethod
     def to_dense(self) -> np.ndarray:
         """Return X as a C-ordered array; only ever called on a block of rows."""

@@ -7,8 +7,8 @@ from functools import cached_property
 
 import numpy as np
 
+from partwise import kernels
 from partwise.data.base import Data, Index, even_blocks
-from partwise.kernels import inner
 
 __all__ = ["Dense"]
 
@@ -61,7 +61,7 @@ class Dense(Data):
         total = 0.0
         for block in self.blocks():
             part = np.ascontiguousarray(self.array[block])
-            total += inner(part, part)
+            total += kernels.inner(part, part)
         return total
 
     def sum(self) -> float:

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
+from partwise import kernels
 from partwise.data.base import Data, Index, even_blocks
-from partwise.kernels import inner, square_sums
 
 __all__ = ["Sparse"]
 
@@ -69,7 +69,7 @@ class Sparse(Data):
 
     @cached_property
     def _sum_of_squares(self) -> float:
-        return inner(self.stored, self.stored)
+        return kernels.inner(self.stored, self.stored)
 
     def sum(self) -> float:
         return self._sum
@@ -80,7 +80,7 @@ class Sparse(Data):
     def square_sums(self) -> tuple[np.ndarray, np.ndarray]:
         rows, columns = np.zeros(self.shape[0]), np.zeros(self.shape[1])
         matrix = self.matrix
-        square_sums(matrix.indptr, matrix.indices, matrix.data, rows, columns)
+        kernels.square_sums(matrix.indptr, matrix.indices, matrix.data, rows, columns)
         return rows, columns
 
     def smallest(self) -> float:

@@ -3,24 +3,31 @@
 Letters used in every kernel: ``F`` is the factor being updated, one row per entry of its
 dimension and one column per component; ``G`` (k, k) and ``C`` (rows, k) are the Gram and
 cross products of the quadratic ``½ tr(F G Fᵀ) − tr(F Cᵀ)``; ``x`` is data, ``y`` its model.
+
+A kernel's file, and the compiler with it, loads when the kernel is first asked for: use
+``from partwise import kernels`` and ``kernels.inner(…)``.
 """
 
-from partwise.kernels.beta import beta_negative, beta_positive, beta_total, beta_values
-from partwise.kernels.multiplicative import multiplicative_update
-from partwise.kernels.nnls import solve_rows
-from partwise.kernels.quadratic import coordinate_sweeps
-from partwise.kernels.reductions import inner
-from partwise.kernels.sparse import product_at, square_sums
+from importlib import import_module
+from typing import Any
 
-__all__ = [
-    "beta_negative",
-    "beta_positive",
-    "beta_total",
-    "beta_values",
-    "coordinate_sweeps",
-    "inner",
-    "multiplicative_update",
-    "product_at",
-    "solve_rows",
-    "square_sums",
-]
+_FILES = {
+    "beta": ("beta_negative", "beta_positive", "beta_total", "beta_values"),
+    "multiplicative": ("multiplicative_update",),
+    "nnls": ("solve_rows",),
+    "quadratic": ("coordinate_sweeps",),
+    "reductions": ("inner",),
+    "sparse": ("product_at", "square_sums"),
+}
+_FILE_OF = {name: file for file, names in _FILES.items() for name in names}
+
+__all__ = sorted(_FILE_OF)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _FILE_OF:
+        message = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(message)
+    found = getattr(import_module(f"{__name__}.{_FILE_OF[name]}"), name)
+    globals()[name] = found
+    return found

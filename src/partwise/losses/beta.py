@@ -6,8 +6,8 @@ from numbers import Real
 
 import numpy as np
 
+from partwise import kernels
 from partwise._errors import explain
-from partwise.kernels import beta_negative, beta_positive, beta_total, beta_values
 from partwise.losses.base import Loss
 
 __all__ = ["Beta", "Frobenius", "ItakuraSaito", "KullbackLeibler", "as_loss"]
@@ -32,20 +32,20 @@ class Beta(Loss):
 
     def value(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
         out = np.empty(np.shape(x))
-        beta_values(_flat(x), _flat(y), self.beta, out.reshape(-1))
+        kernels.beta_values(_flat(x), _flat(y), self.beta, out.reshape(-1))
         return out
 
     def total(self, x: np.ndarray, y: np.ndarray) -> float:
-        return float(beta_total(_flat(x), _flat(y), self.beta))
+        return float(kernels.beta_total(_flat(x), _flat(y), self.beta))
 
     def negative(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
         out = np.empty_like(y)
-        beta_negative(_flat(x), _flat(y), self.beta, out.reshape(-1))
+        kernels.beta_negative(_flat(x), _flat(y), self.beta, out.reshape(-1))
         return out
 
     def positive(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
         out = np.empty_like(y)
-        beta_positive(_flat(y), self.beta, out.reshape(-1))
+        kernels.beta_positive(_flat(y), self.beta, out.reshape(-1))
         return out
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from partwise.kernels import product_at
+from partwise import kernels
 from partwise.models.base import Factors, Model
 
 __all__ = ["Bilinear"]
@@ -38,5 +38,5 @@ class Bilinear(Model):
         matrix = data.matrix
         out = np.empty(matrix.data.shape, factors["W"].dtype)
         W, H = (np.ascontiguousarray(factors[name]) for name in self.names)
-        product_at(matrix.indptr, matrix.indices, W, H, out)
+        kernels.product_at(matrix.indptr, matrix.indices, W, H, out)
         return out

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from partwise.kernels import inner
+from partwise import kernels
 from partwise.penalties.base import Penalty
 
 __all__ = ["L1", "L2"]
@@ -44,7 +44,7 @@ class L2(Penalty):
         self.strength = float(strength)
 
     def value(self, F: np.ndarray) -> float:
-        return 0.5 * self.strength * inner(F, F)
+        return 0.5 * self.strength * kernels.inner(F, F)
 
     def prox(self, F: np.ndarray, step: float) -> np.ndarray:
         return F / (1 + step * self.strength)

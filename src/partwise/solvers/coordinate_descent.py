@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from partwise.kernels import coordinate_sweeps, solve_rows
+from partwise import kernels
 from partwise.problem import Normal, Problem
 from partwise.solvers.base import Solver, State
 
@@ -114,9 +114,11 @@ class CoordinateDescent(Solver):
             np.maximum(F, 0, out=F)
             if len(problem.free) == 1:
                 tolerance = 16 * float(np.finfo(F.dtype).eps)
-                solve_rows(F, normal.gram, normal.cross, free, tolerance)
+                kernels.solve_rows(F, normal.gram, normal.cross, free, tolerance)
                 return
-            coordinate_sweeps(F, normal.gram, normal.cross, order, free, repeats, self.shrink)
+            kernels.coordinate_sweeps(
+                F, normal.gram, normal.cross, order, free, repeats, self.shrink
+            )
             if state.solved and name != last:
                 before = state.solved[name][rows]
                 move = F - before

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from partwise import kernels
 from partwise.data.base import even_blocks
-from partwise.kernels import coordinate_sweeps
 from partwise.problem import Normal, Problem, Split
 from partwise.solvers.base import Solver, State
 from partwise.solvers.multiplicative import lift_zeros, move
@@ -147,7 +147,7 @@ class MiniBatch(Solver):
             cost = part.objective((last, part.penalized(last, plain)))  # type: ignore[arg-type]
             blend: Any = part.penalized(last, state.normal, obeyed)
             order = np.arange(part.model.n_components)
-            coordinate_sweeps(F, blend.gram, blend.cross, order, free, 10, 0.1)
+            kernels.coordinate_sweeps(F, blend.gram, blend.cross, order, free, 10, 0.1)
             return cost
         cost = part.objective() if self.max_no_improvement is not None else 0.0
         self._majorize(part, state, keep, obeyed)
@@ -161,7 +161,7 @@ class MiniBatch(Solver):
         elif part.loss.quadratic:
             normal = part.normal(first)
             order = np.arange(part.model.n_components)
-            coordinate_sweeps(F, normal.gram, normal.cross, order, free, 10, 0.1)
+            kernels.coordinate_sweeps(F, normal.gram, normal.cross, order, free, 10, 0.1)
         else:
             floor = np.full(len(F), np.finfo(F.dtype).eps * part.level, F.dtype)
             move(F, part.split(first), part.loss.powers, floor, free)

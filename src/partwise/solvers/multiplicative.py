@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from partwise.kernels import multiplicative_update
+from partwise import kernels
 from partwise.problem import Problem, Split
 from partwise.solvers.base import Solver, State
 
@@ -91,7 +91,9 @@ def move(
 ) -> None:
     """Update rows of a factor in place."""
     assert split.slopes is not None
-    multiplicative_update(F, split.negative, split.loss_positive, split.slopes, powers, floor, free)
+    kernels.multiplicative_update(
+        F, split.negative, split.loss_positive, split.slopes, powers, floor, free
+    )
 
 
 class MaximizationEqualization(MultiplicativeUpdate):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from partwise.kernels import solve_rows
+from partwise import kernels
 from partwise.problem import Problem, Split
 from partwise.solvers.multiplicative import move
 
@@ -39,11 +39,11 @@ def project_rows(problem: Problem, *, tol: float, max_iter: int) -> int:
     held = F.copy() if free.shape[0] else None
     if problem.loss.quadratic:
         F[...] = 0 if held is None else np.where(free, 0, held)
-        for rows in problem.data.blocks():
-            part = problem.rows(rows)
+        for rows, data in problem.data.stream():
+            part = problem.rows(rows, data)
             normal, open_ = part.normal(name), part.free_entries(name)
             tolerance = 16 * float(np.finfo(F.dtype).eps)
-            solve_rows(F[rows], normal.gram, normal.cross, open_, tolerance)
+            kernels.solve_rows(F[rows], normal.gram, normal.cross, open_, tolerance)
         return 0
     _flat_start(problem, name)
     _lower_floor(problem, F)

@@ -1,0 +1,114 @@
+"""One pool of threads: kernels and matrix products run in it, block by block.
+
+A second pool beside that of BLAS would fight with it over the same cores, since both spin
+while they wait. So a fit takes over as many threads as BLAS may use, holds BLAS to one, and
+runs blocks of rows side by side, each with its own kernels and its own matrix products.
+Blocks are cut by shape alone, and sums over them are formed in their order: results have the
+same bits whatever the number of threads.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import cache
+from typing import Any, TypeVar
+
+__all__ = ["each", "held", "one_pool"]
+
+Item = TypeVar("Item")
+Value = TypeVar("Value")
+
+_LOCK = threading.Lock()
+_LOCAL = threading.local()
+_USERS: dict[str, Any] = {"count": 0, "limits": None}
+
+
+@cache
+def _controller() -> Any:
+    # Found once, since looking through the loaded libraries takes milliseconds.
+    import scipy.linalg  # noqa: F401  brings its BLAS with it
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController().select(user_api="blas")
+
+
+@cache
+def _pool(process: int) -> ThreadPoolExecutor:
+    # One per process: the threads of a parent do not live on in a forked child.
+    return ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="partwise")
+
+
+def _allowance() -> int:
+    found = [library["num_threads"] for library in _controller().info()]
+    if found:
+        return max(found)
+    from joblib import cpu_count
+
+    return int(cpu_count())
+
+
+@contextmanager
+def one_pool(*, share: bool = True) -> Iterator[None]:
+    """Hold BLAS to one thread, and let `each` use as many threads as BLAS was allowed.
+
+    Of callers in several threads the first one has the pool and the others work on their
+    own. With ``share=False`` nobody has it: for callers that start threads of their own.
+    """
+    with _LOCK:
+        first = _USERS["count"] == 0
+        if first:
+            threads = _allowance()
+            _USERS["limits"] = _controller().limit(limits=1)
+        _USERS["count"] += 1
+    if first and share:
+        _LOCAL.threads = threads
+    try:
+        yield
+    finally:
+        if first and share:
+            _LOCAL.threads = 1
+        with _LOCK:
+            _USERS["count"] -= 1
+            if _USERS["count"] == 0:
+                _USERS["limits"].restore_original_limits()
+
+
+def held() -> int:
+    """Return the number of threads that the calling thread may use."""
+    return getattr(_LOCAL, "threads", 1)
+
+
+def each(function: Callable[[Item], Value], items: Iterable[Item]) -> list[Value]:
+    """Return the function's value of each item, in order; side by side where threads are held.
+
+    Called from inside itself it runs the items one after the other.
+    """
+    work = list(items)
+    threads = min(held(), len(work))
+    if threads <= 1:
+        return [function(item) for item in work]
+    values: list[Any] = [None] * len(work)
+    numbers = itertools.count()
+
+    def take() -> None:
+        before, _LOCAL.threads = held(), 1
+        try:
+            while (number := next(numbers)) < len(work):
+                values[number] = function(work[number])
+        finally:
+            _LOCAL.threads = before
+
+    others = [_pool(os.getpid()).submit(take) for _ in range(threads - 1)]
+    try:
+        take()
+    finally:
+        for other in others:
+            other.exception()  # waits
+    for other in others:
+        other.result()
+    return values
