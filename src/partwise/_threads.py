@@ -18,10 +18,15 @@ from contextlib import contextmanager
 from functools import cache
 from typing import Any, TypeVar
 
-__all__ = ["each", "held", "one_pool"]
+__all__ = ["each", "held", "one_pool", "spans"]
 
 Item = TypeVar("Item")
 Value = TypeVar("Value")
+
+# Work of a piece: well above the cost of handing it to a thread. And how many pieces are
+# enough for any machine that a fit is likely to have for itself.
+PIECE = 2e6
+PIECES = 32
 
 _LOCK = threading.Lock()
 _LOCAL = threading.local()
@@ -112,3 +117,10 @@ def each(function: Callable[[Item], Value], items: Iterable[Item]) -> list[Value
     for other in others:
         other.result()
     return values
+
+
+def spans(length: int, work: float) -> list[slice]:
+    """Cut ``range(length)`` into even slices for `each`, with so many operations per entry."""
+    count = max(1, min(PIECES, length, int(length * work / PIECE)))
+    ends = [length * number // count for number in range(count + 1)]
+    return [slice(*pair) for pair in itertools.pairwise(ends)]

@@ -11,12 +11,13 @@ import numpy as np
 
 from partwise import kernels
 from partwise._errors import explain
+from partwise._threads import each, spans
 from partwise.data import Data
 from partwise.losses import Loss
 from partwise.models import Model
 from partwise.penalties import NonNegative, Penalty
 
-__all__ = ["Normal", "Problem", "Split"]
+__all__ = ["Entries", "Normal", "Problem", "Split"]
 
 # Below this share of ½‖X‖² the value from Gram products has lost too many digits, and the
 # residual is formed block by block instead.
@@ -36,6 +37,20 @@ class Normal:
     def plus(self, other: Normal) -> Normal:
         """Return the sum of the quadratics of two blocks of rows."""
         return Normal(self.gram + other.gram, self.cross + other.cross)
+
+    def rows(self, index: slice) -> Normal:
+        """Return the quadratic of some rows of the factor."""
+        return Normal(self.gram, self.cross[index])
+
+    @staticmethod
+    def joined(parts: Sequence[Normal]) -> Normal:
+        """Return the quadratic of all rows from those of consecutive ones."""
+        cross = [part.cross for part in parts]
+        return Normal(parts[0].gram, cross[0] if len(cross) == 1 else np.concatenate(cross))
+
+    def value(self, F: np.ndarray) -> float:
+        """Return the quadratic at F, in float64."""
+        return 0.5 * kernels.inner(F @ self.gram, F) - kernels.inner(F, self.cross)
 
     def times(self, weight: float) -> Normal:
         """Return the quadratic times a weight."""
@@ -71,9 +86,44 @@ class Split:
         positive = self.loss_positive + other.loss_positive
         return Split(self.negative + other.negative, positive)
 
+    def rows(self, index: slice) -> Split:
+        """Return the gradient of some rows of the factor."""
+        return Split(self.negative[index], self.loss_positive[index])
 
-Statistics = Normal | Split
-Update = Callable[[str, slice, np.ndarray, Any, np.ndarray], None]
+    @staticmethod
+    def joined(parts: Sequence[Split]) -> Split:
+        """Return the gradient of all rows from those of consecutive ones."""
+        if len(parts) == 1:
+            return parts[0]
+        negative = np.concatenate([part.negative for part in parts])
+        return Split(negative, np.concatenate([part.loss_positive for part in parts]))
+
+
+@dataclass
+class Entries:
+    """Rows of X entry by entry, ``X[i, j] ≈ Σ_l F[i, l] design[j, l]``.
+
+    The objective of a row f is ``Σ (its loss − y) + slope · f + ½ curve ‖f‖²``, the sum over
+    its stored entries alone, where the part of the loss that is linear in the model y is in
+    ``slope`` (k,), as are penalties.
+
+    Attributes
+    ----------
+    data : Data
+        The rows of X.
+    design : ndarray of shape (columns, k)
+        The known factor.
+    """
+
+    data: Data
+    design: np.ndarray
+    slope: np.ndarray
+    curve: float
+
+
+Statistics = Normal | Split | Entries
+# An update may return the objective of its rows, as far as it depends on them, if it knows.
+Update = Callable[[str, slice, np.ndarray, Any, np.ndarray], float | None]
 
 
 @dataclass
@@ -199,7 +249,7 @@ class Problem:
 
         Cost: one product with X, O(stored entries · k).
         """
-        return self.penalized(name, self._plain_normal(name))  # type: ignore[return-value]
+        return self.penalized(name, self.statistics(name, "normal"))
 
     def split(self, name: str) -> Split:
         """Return the two parts of the gradient of one factor, penalties included.
@@ -207,59 +257,111 @@ class Problem:
         Cost: two or three products of the size of X, O(entries · k); stored entries only
         where the loss allows it.
         """
-        return self.penalized(name, self._plain_split(name))  # type: ignore[return-value]
+        return self.penalized(name, self.statistics(name, "split"))
 
-    def statistics(self, name: str, kind: str) -> Statistics:
+    def statistics(self, name: str, kind: str) -> Any:
         """Return `normal` or `split` of one factor without its penalties."""
-        return self._plain_normal(name) if kind == "normal" else self._plain_split(name)
+        led = self.led_by(name, kind)
+        if led is None:
+            return self._summed_up(name, kind)
+        shared = led._shared(kind)
 
-    def sweep(self, update: Update, kind: str) -> tuple[str, Statistics]:
+        def piece(rows: slice) -> Any:
+            return led.rows(rows)._plain(kind, shared)
+
+        parts = each(piece, led._pieces(kind))
+        return parts[0].joined(parts)
+
+    def sweep(self, update: Update, kind: str) -> float | None:
         """Update every free factor once, and read X as few times as the model allows.
+
+        A factor is updated in pieces of its rows, side by side: the statistics of a piece
+        are formed and used while its part of X is at hand. Data that only come in blocks of
+        rows are read once for the first two factors.
 
         Parameters
         ----------
         update : callable
             ``update(name, rows, F, statistics, free)`` changes the rows F of a factor in
             place; the statistics are those of these rows, penalties included.
-        kind : {"normal", "split"}
+        kind : {"normal", "split", "entries"}
             The statistics that the update needs.
 
         Returns
         -------
-        name, statistics
-            Those of the last factor, from before its update.
+        float or None
+            The penalized objective afterwards, if that is known without another pass over X.
         """
-        first = self.model.names[0]
         remaining = list(self.free)
-        ahead: Statistics | None = None
-        if first in remaining and len(remaining) > 1:
-            ahead = self._sweep_rows(update, kind, remaining[1])
+        ahead: Any = None
+        known: float | None = None
+        in_blocks = self.data.led_by(0) is None
+        if in_blocks and len(remaining) > 1 and remaining[0] == self.model.names[0]:
+            ahead = self._sweep_blocks(update, kind, remaining[1])
             remaining = remaining[1:]
         for name in remaining:
-            plain = self.statistics(name, kind) if ahead is None else ahead
+            known = self._move(name, update, kind, ahead)
             ahead = None
-            last = name, self.penalized(name, plain)
-            rows = slice(0, len(self.factors[name]))
-            update(name, rows, self.factors[name], last[1], self.free_entries(name))
-        return last
+        return None if known is None else self._objective_from(remaining[-1], known, kind)
 
-    def _sweep_rows(self, update: Update, kind: str, then: str) -> Statistics:
+    def _move(self, name: str, update: Update, kind: str, plain: Any = None) -> float | None:
+        # Update one factor; ``plain`` are its statistics, where they are there already.
+        led = self.led_by(name, kind)
+        if plain is None and led is None:
+            plain = self._summed_up(name, kind)
+        F, obeyed, free = self.factors[name], self.penalties[name], self.free_entries(name)
+        if plain is None:
+            assert led is not None
+            shared, pieces = led._shared(kind), led._pieces(kind)
+        else:
+            pieces = spans(len(F), 20.0 * F.shape[1] ** 2)
+
+        def piece(rows: slice) -> float | None:
+            if plain is None:
+                part = led.rows(rows)  # type: ignore[union-attr]
+                stats = part.penalized(name, part._plain(kind, shared))
+            else:
+                own = [penalty.rows(rows) for penalty in obeyed]
+                stats = self.penalized(name, plain.rows(rows), own, F[rows])
+            open_ = free[rows] if free.shape[0] else free
+            value = update(name, rows, F[rows], stats, open_)
+            return stats.value(F[rows]) if isinstance(stats, Normal) else value
+
+        values = each(piece, pieces)
+        return None if None in values else float(sum(values))  # type: ignore[arg-type]
+
+    def _objective_from(self, name: str, moved: float, kind: str) -> float:
+        # From what depends on the last factor that moved to the whole penalized objective.
+        own = self._penalty_value((name,))
+        others = self._penalty_value([other for other in self.model.names if other != name])
+        if kind == "normal":
+            square = 0.5 * self.data.sum_of_squares()
+            value = square + moved
+            if value - own < _CANCELLATION[self.data.dtype.char] * square:
+                value = self._loss_by_blocks() + own
+            return value + others
+        assert self.loss.flat_positive is not None
+        flat = self.loss.flat_positive * self.model.total(self.factors)
+        if moved + flat - own < _CANCELLATION[self.data.dtype.char] * flat:
+            return self._loss_by_blocks() + own + others
+        return moved + flat + own + others
+
+    def _sweep_blocks(self, update: Update, kind: str, then: str) -> Statistics:
         # One pass over X: rows of the first factor move, and what the second one needs is
         # summed up from the fresh rows while their block of X is still at hand.
         first = self.model.names[0]
-        gram = self.model.gram(self.factors, first) if kind == "normal" else None
-        total: Statistics | None = None
+        total: Any = None
         densify = kind == "split" and not self._visits_stored_only
         for rows, data in self.data.stream(densify=densify):
             part = self.rows(rows, data)
-            if kind == "normal":
-                plain: Statistics = part._plain_normal(first, gram)
-            else:
-                plain = part._plain_split(first)
-            stats = part.penalized(first, plain)
-            update(first, rows, part.factors[first], stats, part.free_entries(first))
-            fresh = part._plain_normal(then) if kind == "normal" else part._plain_split(then)
-            total = fresh if total is None else total.plus(fresh)  # type: ignore[arg-type]
+
+            def shifted(name: str, inside: slice, *rest: Any, start: int = rows.start) -> Any:
+                place = slice(start + inside.start, start + inside.stop)
+                return update(name, place, *rest)
+
+            part._move(first, shifted, kind)
+            fresh = part.statistics(then, kind)
+            total = fresh if total is None else total.plus(fresh)
         assert total is not None
         return total
 
@@ -281,15 +383,7 @@ class Problem:
             return self._loss_by_blocks() + self._penalty_value(self.model.names)
         name = self.free[-1] if known is None else known[0]
         normal = self.normal(name) if known is None else known[1]
-        F = self.factors[name]
-        square = self.data.sum_of_squares()
-        value = (
-            0.5 * square + 0.5 * kernels.inner(F @ normal.gram, F) - kernels.inner(F, normal.cross)
-        )
-        own = self._penalty_value((name,))
-        if value - own < _CANCELLATION[self.data.dtype.char] * 0.5 * square:
-            value = self._loss_by_blocks() + own
-        return value + self._penalty_value([o for o in self.model.names if o != name])
+        return self._objective_from(name, normal.value(self.factors[name]), "normal")
 
     def loss_value(self) -> float:
         """Return the misfit alone, Σ d(X, X̂), in float64."""
@@ -312,8 +406,12 @@ class Problem:
     # --- how -----------------------------------------------------------------------------
 
     def penalized(
-        self, name: str, plain: Statistics, obeyed: Sequence[Penalty] | None = None
-    ) -> Statistics:
+        self,
+        name: str,
+        plain: Any,
+        obeyed: Sequence[Penalty] | None = None,
+        F: np.ndarray | None = None,
+    ) -> Any:
         """Return statistics of a factor with its penalties, or others, folded in."""
         obeyed = self.penalties[name] if obeyed is None else obeyed
         if isinstance(plain, Normal):
@@ -321,12 +419,19 @@ class Problem:
             for penalty in obeyed:
                 gram, cross = penalty.shift(gram, cross)
             return Normal(gram, cross)
-        slopes = self.penalty_slopes(name, obeyed)
+        if isinstance(plain, Entries):
+            # Penalties that shift a quadratic by the same amount in every row.
+            none = np.zeros((1, len(plain.slope)), plain.slope.dtype)
+            gram, cross = np.zeros((1, 1), none.dtype), none
+            for penalty in obeyed:
+                gram, cross = penalty.shift(gram, cross)
+            return Entries(plain.data, plain.design, plain.slope - cross[0], float(gram[0, 0]))
+        slopes = self.penalty_slopes(self.factors[name] if F is None else F, obeyed)
         return Split(plain.negative, plain.loss_positive, slopes)
 
-    def penalty_slopes(self, name: str, obeyed: Sequence[Penalty]) -> tuple[np.ndarray, np.ndarray]:
+    @staticmethod
+    def penalty_slopes(F: np.ndarray, obeyed: Sequence[Penalty]) -> tuple[np.ndarray, np.ndarray]:
         """Return the slopes of linear and of quadratic penalties at a factor."""
-        F = self.factors[name]
         slopes = [np.empty((0, F.shape[1]), F.dtype) for _ in range(2)]
         for penalty in obeyed:
             slope = np.asarray(penalty.slope(F), dtype=F.dtype)
@@ -335,37 +440,63 @@ class Problem:
                 slopes[penalty.power - 1] = (known if known.shape[0] else np.zeros_like(F)) + slope
         return slopes[0], slopes[1]
 
+    def led_by(self, name: str, kind: str) -> Problem | None:
+        """Return the same problem with one factor first, or None where X only comes in rows."""
+        axis = self.model.names.index(name)
+        products = kind == "normal" or (kind == "split" and self.loss.quadratic)
+        data = self.data.led_by(axis, self.model.n_components if products else 0)
+        if data is None or axis == 0:
+            return self if axis == 0 and data is not None else None
+        turned = Problem.__new__(Problem)
+        turned.data, turned.model = data, self.model.led_by(name)
+        turned.loss, turned.free = self.loss, self.free
+        turned.factors, turned.penalties = self.factors, self.penalties
+        turned.__dict__.update(floor=self.floor, level=self.level)
+        return turned
+
+    def _pieces(self, kind: str) -> list[slice]:
+        densify = kind == "split" and not self.loss.quadratic and not self._visits_stored_only
+        return self.data.spans(self.model.n_components, densify=densify)
+
+    def _shared(self, kind: str) -> Any:
+        # What all pieces of rows of the first factor have in common.
+        first = self.model.names[0]
+        if kind == "normal" or (kind == "split" and self.loss.quadratic):
+            return self.model.gram(self.factors, first)
+        if kind == "entries":
+            assert self.loss.flat_positive is not None
+            return self.loss.flat_positive * self.model.adjoint_of_ones(self.factors, first)[0]
+        return None
+
+    def _plain(self, kind: str, shared: Any) -> Any:
+        # The statistics of the first factor, or of the rows of it that are here.
+        first = self.model.names[0]
+        if kind == "entries":
+            return Entries(self.data, self.factors[self.model.names[1]], shared, 0.0)
+        if kind == "split" and not self.loss.quadratic:
+            return self._split_block(first)
+        normal = Normal(shared, self.model.adjoint(self.data, self.factors, first))
+        if kind == "normal":
+            return normal
+        positive = np.maximum(self.factors[first] @ normal.gram, 0)
+        return Split(np.maximum(normal.cross, 0), positive)
+
+    def _summed_up(self, name: str, kind: str) -> Any:
+        # The statistics of data that come in blocks of rows: joined for the first factor,
+        # summed up for the others.
+        densify = kind == "split" and not self._visits_stored_only
+        stream = self.data.stream(densify=densify)
+        parts = (self.rows(rows, data).statistics(name, kind) for rows, data in stream)
+        if name == self.model.names[0]:
+            found = list(parts)
+            return found[0].joined(found)
+        total = next(parts)
+        for part in parts:
+            total = total.plus(part)
+        return total
+
     def _penalty_value(self, names: Sequence[str]) -> float:
         return sum(p.value(self.factors[name]) for name in names for p in self.penalties[name])
-
-    def _plain_normal(self, name: str, gram: np.ndarray | None = None) -> Normal:
-        if gram is None:
-            gram = self.model.gram(self.factors, name)
-        return Normal(gram, self.model.adjoint(self.data, self.factors, name))
-
-    def _plain_split(self, name: str) -> Split:
-        if self.loss.quadratic:
-            normal = self._plain_normal(name)
-            return Split(
-                np.maximum(normal.cross, 0), np.maximum(self.factors[name] @ normal.gram, 0)
-            )
-        if self._visits_stored_only:
-            return self._split_at_stored(name)
-        first, total = self.model.names[0], None
-        parts = []
-        for rows, data in self.data.stream(densify=True):
-            part = self.rows(rows, data)._split_block(name)
-            if name == first:
-                parts.append(part)
-            else:
-                total = part if total is None else total.plus(part)
-        if name != first:
-            assert total is not None
-            return total
-        return Split(
-            np.concatenate([part.negative for part in parts]),
-            np.concatenate([part.loss_positive for part in parts]),
-        )
 
     def _split_at_stored(self, name: str) -> Split:
         data: Any = self.data
@@ -388,11 +519,14 @@ class Problem:
         return Split(negative, self.model.adjoint(self.loss.positive(x, y), self.factors, name))
 
     def _loss_by_blocks(self) -> float:
-        if self._visits_stored_only:
-            return self._loss_at_stored()
         total = 0.0
-        for rows, data in self.data.stream(densify=True):
-            total += self.rows(rows, data)._loss_of_block()
+        for rows, data in self.data.stream(densify=not self._visits_stored_only):
+            part = self.rows(rows, data)
+
+            def piece(inside: slice, part: Problem = part) -> float:
+                return part.rows(inside)._loss_of_block()
+
+            total += sum(each(piece, part.data.spans(1, densify=not part._visits_stored_only)))
         return total
 
     def _loss_of_block(self) -> float:

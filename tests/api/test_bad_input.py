@@ -163,7 +163,7 @@ def test_parameters_are_named_with_what_is_allowed(Estimator, name):
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("solver", "newton"), ("n_init", 0), ("n_jobs", 1.5), ("max_time", 0), ("max_time", -1)],
+    [("solver", "steepest"), ("n_init", 0), ("n_jobs", 1.5), ("max_time", 0), ("max_time", -1)],
 )
 def test_parameters_of_nmf(name, value):
     text = message_of(lambda: NMF(2, **{name: value}).fit(GOOD))

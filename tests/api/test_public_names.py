@@ -65,8 +65,8 @@ def test_rooms_list_their_names(room):
     module = importlib.import_module(f"partwise.{room}")
     found = {
         name
-        for name, value in vars(module).items()
-        if not isinstance(value, types.ModuleType) and not name.startswith("_")
+        for name in dir(module)
+        if not isinstance(getattr(module, name), types.ModuleType) and not name.startswith("_")
     }
     assert found == set(module.__all__)
 

@@ -51,7 +51,7 @@ def wrong_exponent(patch):
 
 def penalty_forgotten_by_the_update(patch):
     none = np.empty((0, 3))
-    patch.setattr(Problem, "penalty_slopes", lambda self, name, obeyed: (none, none))
+    patch.setattr(Problem, "penalty_slopes", staticmethod(lambda F, obeyed: (none, none)))
 
 
 def wrong_adjoint(patch):
@@ -91,14 +91,20 @@ def penalty_not_rescaled(patch):
 
 
 def stale_w(patch):
-    right = Problem._sweep_rows
+    right, kept = Problem._move, {}
 
-    def wrong(self, update, kind, then):
-        before = self.statistics(then, kind)
-        right(self, update, kind, then)
-        return before
+    def wrong(self, name, update, kind, plain=None):
+        fresh = self.factors
+        if name == "W":
+            kept["W"] = fresh["W"].copy()
+            return right(self, name, update, kind, plain)
+        self.factors = {**fresh, **kept}
+        try:
+            return right(self, name, update, kind, plain)
+        finally:
+            self.factors = fresh
 
-    patch.setattr(Problem, "_sweep_rows", wrong)
+    patch.setattr(Problem, "_move", wrong)
 
 
 def one_block_forgotten(patch):
@@ -126,8 +132,8 @@ def no_projection(patch):
 
 def no_restart_after_a_rise(patch):
     def wrong(problem, state, objective, weight):
-        for name in problem.free:
-            state.accepted[name][...] = problem.factors[name]
+        for name, before in state.accepted.items():
+            before[...] = problem.factors[name]
         state.objective, state.weight = objective, 0.98
         return objective
 

@@ -429,7 +429,10 @@ def test_the_loop_stops_when_told():
 def test_default_table_prefers_the_faster():
     quadratic = make_problem(np.ones((5, 4)), losses.Frobenius())
     assert as_solver("auto", quadratic).name == "cd"
-    assert as_solver("auto", make_problem(np.ones((5, 4)), losses.KullbackLeibler())).name == "mu"
+    kullback = make_problem(np.ones((5, 4)), losses.KullbackLeibler())
+    assert as_solver("auto", kullback).name == "newton"
+    blocks = make_problem(np.ones((9, 4)), losses.KullbackLeibler(), storage="blocks")
+    assert as_solver("auto", blocks).name == "mu"
     mine = ALL_SOLVERS["hals"]
     assert as_solver(mine, quadratic) is mine
     assert all(isinstance(make(), Solver) for make in SOLVERS.values())

@@ -320,7 +320,7 @@ FITS = {
     "nndsvdar k > min": ({"n_components": 6, "init": "nndsvdar"}, A),
 }
 NMF_FITS = {
-    "solver": ({"solver": "newton"}, A),
+    "solver": ({"solver": "steepest"}, A),
     "cd with KL": ({"solver": "cd", "beta_loss": 1}, A),
     "IS with zeros": ({"solver": "mu", "beta_loss": 0}, ZERO),
     "beta < 0 with zeros": ({"solver": "mu", "beta_loss": -1.0}, sparse.csr_array(ZERO)),

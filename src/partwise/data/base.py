@@ -23,7 +23,8 @@ class Data(ABC):
     """An array X with samples along its first axis, however it is stored.
 
     ``X @ H`` and ``X.T @ W`` are its two products; everything else is done block by block
-    of rows, so that no temporary of the size of X appears.
+    of rows, so that no temporary of the size of X appears. Views of some rows are cheap, and
+    blocks of rows are worked on side by side.
     """
 
     shape: tuple[int, ...]
@@ -42,6 +43,21 @@ class Data(ABC):
     @abstractmethod
     def T(self) -> Any:
         """Something whose ``@ W`` is ``Xᵀ W``."""
+
+    def led_by(self, axis: int, k: int = 0) -> Any:
+        """Return the view with that axis first; None where data only come in blocks of rows.
+
+        ``k``: it is only asked for products with arrays of so many columns, for which a copy
+        of large data has to be worth its memory.
+        """
+        return None
+
+    def spans(self, k: int, *, densify: bool = False) -> list[slice]:
+        """Cut the rows into pieces to be worked on side by side, by shape alone.
+
+        ``k``: operations per entry; ``densify``: each piece has dense temporaries.
+        """
+        return list(self.blocks(densify=densify))
 
     @abstractmethod
     def blocks(self, *, densify: bool = False) -> Iterator[slice]:

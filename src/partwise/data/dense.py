@@ -8,6 +8,7 @@ from functools import cached_property
 import numpy as np
 
 from partwise import kernels
+from partwise._threads import each, spans
 from partwise.data.base import Data, Index, even_blocks
 
 __all__ = ["Dense"]
@@ -15,6 +16,8 @@ __all__ = ["Dense"]
 # Entries of a block: it and its temporaries stay in the outer cache, and the products of
 # a block are still large enough for the machine's own matrix product.
 BLOCK = 2**20
+# Entries of a piece with temporaries of its size, several of which stay in a core's cache.
+PIECE = 2**15
 
 
 class Dense(Data):
@@ -36,11 +39,26 @@ class Dense(Data):
         return view
 
     def __matmul__(self, H: np.ndarray) -> np.ndarray:
-        return self.array @ H
+        out = np.empty((len(self.array), H.shape[1]), np.result_type(self.array, H))
+
+        def piece(rows: slice) -> None:
+            out[rows] = (H.T @ self.array[rows].T).T  # twice as fast as the other way round
+
+        each(piece, self.spans(H.shape[1]))
+        return out
 
     @property
-    def T(self) -> np.ndarray:
-        return self.array.T
+    def T(self) -> Dense:
+        return Dense._view(self.array.T)
+
+    def led_by(self, axis: int, k: int = 0) -> Dense:
+        return Dense._view(np.moveaxis(self.array, axis, 0))
+
+    def spans(self, k: int, *, densify: bool = False) -> list[slice]:
+        per_row = max(1, self.size // max(1, self.shape[0]))
+        if densify:
+            return list(even_blocks(self.shape[0], max(4, PIECE // per_row)))
+        return spans(self.shape[0], 2.0 * k * per_row)
 
     def __array__(self, dtype: object = None, copy: object = None) -> np.ndarray:
         return self.array

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from functools import cached_property
 from typing import Any
@@ -10,12 +11,17 @@ import numpy as np
 from scipy import sparse
 
 from partwise import kernels
+from partwise._threads import PIECE, PIECES, each
 from partwise.data.base import Data, Index, even_blocks
 
 __all__ = ["Sparse"]
 
 # Entries of a block that a divergence without a sparse form has to look at one by one.
 DENSE_BLOCK = 2**20
+DENSE_PIECE = 2**15
+# Bytes that a transposed copy may have, and as much again as two factors.
+COPY = 1e8
+COLUMN_PIECES = 8
 
 
 class Sparse(Data):
@@ -40,11 +46,53 @@ class Sparse(Data):
         return Sparse(sparse.csr_array(part, shape=(stop - start, self.shape[1]), copy=False))
 
     def __matmul__(self, H: np.ndarray) -> np.ndarray:
-        return self.matrix @ H
+        H = np.ascontiguousarray(H)
+        out = np.empty((self.shape[0], H.shape[1]), np.result_type(self.dtype, H))
+        matrix = self.matrix
+
+        def piece(rows: slice) -> None:
+            indptr = matrix.indptr[rows.start : rows.stop + 1]
+            kernels.sparse_product(indptr, matrix.indices, matrix.data, H, out[rows])
+
+        each(piece, self.spans(H.shape[1]))
+        return out
 
     @property
     def T(self) -> Any:
-        return self.matrix.T
+        return _Columns(self, 1) if "_transposed" not in self.__dict__ else self._transposed
+
+    @cached_property
+    def _transposed(self) -> Sparse:
+        # A copy in compressed rows of Xᵀ: its products then write every row once, where
+        # those of X itself add to rows all over the place.
+        return Sparse(self.matrix.T.tocsr())
+
+    @cached_property
+    def column_counts(self) -> np.ndarray:
+        """The number of stored entries of each column."""
+        return np.bincount(self.matrix.indices, minlength=self.shape[1])
+
+    def led_by(self, axis: int, k: int = 0) -> Any:
+        if axis == 0:
+            return self
+        size = self.stored.nbytes + self.matrix.indices.nbytes
+        allowed = COPY + 2 * self.shape[1] * k * self.dtype.itemsize
+        if k and size > allowed and "_transposed" not in self.__dict__:
+            return _Columns(self, k)
+        return self._transposed
+
+    def spans(self, k: int, *, densify: bool = False) -> list[slice]:
+        rows, columns = self.shape
+        if densify:
+            return list(even_blocks(rows, max(1, DENSE_PIECE // max(1, columns))))
+        indptr = self.matrix.indptr
+        stored = int(indptr[-1]) - int(indptr[0])
+        count = max(1, min(PIECES, rows, int(2.0 * k * stored / PIECE)))
+        # Even in stored entries, with a little for the row itself.
+        work = (indptr - indptr[0]) + np.arange(rows + 1, dtype=np.float64)
+        ends = np.searchsorted(work, np.linspace(0, work[-1], count + 1)).tolist()
+        ends[0], ends[-1] = 0, rows
+        return [slice(a, b) for a, b in itertools.pairwise(ends) if b > a] or [slice(0, rows)]
 
     def blocks(self, *, densify: bool = False) -> Iterator[slice]:
         width = max(1, DENSE_BLOCK // max(1, self.shape[1])) if densify else self.shape[0]
@@ -86,3 +134,44 @@ class Sparse(Data):
     def smallest(self) -> float:
         stored = float(self.stored.min()) if self.stored.size else 0.0
         return stored if self.stored.size == self.size else min(stored, 0.0)
+
+
+class _Columns:
+    """The columns of a sparse matrix, where it is too large to be copied: products alone."""
+
+    is_sparse = True
+
+    def __init__(self, whole: Sparse, k: int, columns: slice | None = None) -> None:
+        self.whole = whole
+        self.k = k
+        self.columns = slice(0, whole.shape[1]) if columns is None else columns
+        self.shape = (self.columns.stop - self.columns.start, whole.shape[0])
+        self.dtype = whole.dtype
+
+    def rows(self, index: Index) -> _Columns:
+        assert isinstance(index, slice)
+        start, stop, _ = index.indices(self.shape[0])
+        place = self.columns.start
+        return _Columns(self.whole, self.k, slice(place + start, place + stop))
+
+    def __matmul__(self, W: np.ndarray) -> np.ndarray:
+        matrix, W = self.whole.matrix, np.ascontiguousarray(W)
+        out = np.zeros((self.shape[0], W.shape[1]), np.result_type(self.dtype, W))
+
+        def piece(inside: slice) -> None:
+            first = self.columns.start + inside.start
+            kernels.add_columns(matrix.indptr, matrix.indices, matrix.data, W, first, out[inside])
+
+        each(piece, self.spans(W.shape[1]))
+        return out
+
+    def spans(self, k: int, *, densify: bool = False) -> list[slice]:
+        # Few, since every piece goes through all rows; even in stored entries.
+        stored = self.whole.stored.size
+        count = max(1, min(COLUMN_PIECES, self.shape[0], int(2.0 * k * stored / PIECE)))
+        if count == 1:
+            return [slice(0, self.shape[0])]
+        work = np.cumsum(self.whole.column_counts[self.columns] + 1.0)
+        ends = np.searchsorted(work, np.linspace(0, work[-1], count + 1)[1:-1]).tolist()
+        pairs = itertools.pairwise([0, *ends, self.shape[0]])
+        return [slice(a, b) for a, b in pairs if b > a]

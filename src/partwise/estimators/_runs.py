@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import inspect
-import threading
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from joblib import Parallel, delayed
+from joblib import Parallel, delayed, effective_n_jobs
 from sklearn.exceptions import ConvergenceWarning
-from threadpoolctl import threadpool_limits
 
 from partwise._arrays import check_start
 from partwise._errors import explain
+from partwise._threads import one_pool
 from partwise.data import Data, as_data
 from partwise.estimators._explain import Explained, explained
 from partwise.estimators._progress import FitState, Reporter, combined
@@ -266,26 +264,6 @@ def oriented(start: Start, unit: Unit) -> dict[str, np.ndarray]:
     return {name: unit.factor_in(F if name == "W" else F.T) for name, F in start.given.items()}
 
 
-_LIMITS: dict[str, Any] = {"lock": threading.Lock(), "depth": 0, "held": None}
-
-
-@contextmanager
-def _single_threads() -> Iterator[None]:
-    # The limit is one of the process: of fits in several threads the first sets it and the
-    # last restores it.
-    with _LIMITS["lock"]:
-        if _LIMITS["depth"] == 0:
-            _LIMITS["held"] = threadpool_limits(limits=1)
-        _LIMITS["depth"] += 1
-    try:
-        yield
-    finally:
-        with _LIMITS["lock"]:
-            _LIMITS["depth"] -= 1
-            if _LIMITS["depth"] == 0:
-                _LIMITS["held"].restore_original_limits()
-
-
 def fit_all(
     est: Any, X: Any, start: Start, make_solver: Callable[[Problem], Solver], callback: Callback
 ) -> Outcome:
@@ -303,17 +281,17 @@ def fit_all(
     unit = Unit.of(X, as_loss(est.beta_loss).degree)
     data = as_data(unit.data_in(X))
     job = _Job(est, data, unit, start, make_solver, callback, seed_of(est.random_state))
-    if count == 1:
-        runs = [job.run(0)]
-    else:
-        # One thread per run, whatever their number, so that the bits do not depend on it.
-        with _single_threads():
+    side_by_side = count > 1 and effective_n_jobs(est.n_jobs) > 1
+    with one_pool(share=not side_by_side):
+        if side_by_side:
             runs = Parallel(n_jobs=est.n_jobs, prefer="threads")(
                 delayed(job.run)(number) for number in range(count)
             )
-    objectives = np.array([result.objective for result, _, _ in runs])
-    best = int(np.argmin(objectives))
-    return _outcome(runs[best], unit, objectives, job.seed)
+        else:
+            runs = [job.run(number) for number in range(count)]
+        objectives = np.array([result.objective for result, _, _ in runs])
+        best = int(np.argmin(objectives))
+        return _outcome(runs[best], unit, objectives, job.seed)
 
 
 def default_solver(est: Any) -> Callable[[Problem], Solver]:

@@ -8,26 +8,31 @@ A kernel's file, and the compiler with it, loads when the kernel is first asked 
 ``from partwise import kernels`` and ``kernels.inner(…)``.
 """
 
-from importlib import import_module
-from typing import Any
+import importlib
+import typing
 
 _FILES = {
     "beta": ("beta_negative", "beta_positive", "beta_total", "beta_values"),
     "multiplicative": ("multiplicative_update",),
+    "newton": ("newton_dense", "newton_sparse"),
     "nnls": ("solve_rows",),
     "quadratic": ("coordinate_sweeps",),
     "reductions": ("inner",),
-    "sparse": ("product_at", "square_sums"),
+    "sparse": ("add_columns", "product_at", "sparse_product", "square_sums"),
 }
 _FILE_OF = {name: file for file, names in _FILES.items() for name in names}
 
 __all__ = sorted(_FILE_OF)
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> typing.Any:
     if name not in _FILE_OF:
         message = f"module {__name__!r} has no attribute {name!r}"
         raise AttributeError(message)
-    found = getattr(import_module(f"{__name__}.{_FILE_OF[name]}"), name)
+    found = getattr(importlib.import_module(f"{__name__}.{_FILE_OF[name]}"), name)
     globals()[name] = found
     return found
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -4,11 +4,22 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 from numba import njit
 
 __all__ = ["compiled"]
+
+
+@cache
+def _warn_once() -> None:
+    warnings.warn(
+        "No folder for compiled kernels is writable: every process compiles them anew, "
+        "some seconds each. Set NUMBA_CACHE_DIR to a writable folder.",
+        RuntimeWarning,
+        stacklevel=4,
+    )
 
 
 def compiled(**options: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -18,12 +29,7 @@ def compiled(**options: Any) -> Callable[[Callable[..., Any]], Callable[..., Any
         try:
             return njit(cache=True, nogil=True, **options)(function)
         except RuntimeError:
-            warnings.warn(
-                "No folder for compiled kernels is writable: every process compiles them anew, "
-                "some seconds each. Set NUMBA_CACHE_DIR to a writable folder.",
-                RuntimeWarning,
-                stacklevel=1,  # one place for all kernels, so that it is said once
-            )
+            _warn_once()
             return njit(nogil=True, **options)(function)
 
     return decorate

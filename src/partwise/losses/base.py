@@ -32,6 +32,8 @@ class Loss(ABC):
         d(0, y) = flat_positive · y: entries that are not stored cost nothing to visit.
     needs_positive_data : bool
         The domain excludes x = 0.
+    logarithmic : bool
+        d(x, y) = x log(x / y) − x + y: scalar Newton steps with known bounds apply.
     """
 
     name: str
@@ -40,6 +42,7 @@ class Loss(ABC):
     quadratic: bool = False
     flat_positive: float | None = None
     needs_positive_data: bool = False
+    logarithmic: bool = False
 
     @abstractmethod
     def value(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:

@@ -63,6 +63,7 @@ class KullbackLeibler(Beta):
     """Generalized Kullback–Leibler divergence, d(x, y) = x log(x/y) − x + y: counts."""
 
     flat_positive = 1.0
+    logarithmic = True
 
     def __init__(self) -> None:
         super().__init__(1.0)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -31,6 +32,12 @@ class Model(ABC):
     @abstractmethod
     def dimensions(self, shape: tuple[int, ...]) -> dict[str, int]:
         """Return the number of rows of each factor, or raise ValueError for X's shape."""
+
+    def led_by(self, name: str) -> Self:
+        """Return the same model with one factor first, for data with that axis first."""
+        turned = copy.copy(self)
+        turned.names = (name, *(other for other in self.names if other != name))
+        return turned
 
     @abstractmethod
     def forward(self, factors: Factors) -> np.ndarray:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from partwise import kernels
+from partwise._threads import each, spans
 from partwise.models.base import Factors, Model
 
 __all__ = ["Bilinear"]
@@ -15,28 +16,32 @@ __all__ = ["Bilinear"]
 class Bilinear(Model):
     """X̂ = W Hᵀ with W (n_samples, k) and H (n_features, k)."""
 
-    names = ("W", "H")
-
     def __init__(self, n_components: int) -> None:
+        self.names = ("W", "H")
         self.n_components = n_components
 
     def dimensions(self, shape: tuple[int, ...]) -> dict[str, int]:
-        rows, columns = shape
-        return {"W": rows, "H": columns}
+        return dict(zip(self.names, shape, strict=True))
 
     def forward(self, factors: Factors) -> np.ndarray:
-        return factors["W"] @ factors["H"].T
+        first, second = self.names
+        return factors[first] @ factors[second].T
 
     def adjoint(self, R: Any, factors: Factors, name: str) -> np.ndarray:
-        return R @ factors["H"] if name == "W" else R.T @ factors["W"]
+        first, second = self.names
+        return R @ factors[second] if name == first else R.T @ factors[first]
 
     def gram(self, factors: Factors, name: str) -> np.ndarray:
-        other = factors["H" if name == "W" else "W"]
-        return other.T @ other
+        first, second = self.names
+        other = factors[second if name == first else first]
+        parts = each(
+            lambda rows: other[rows].T @ other[rows], spans(len(other), 2.0 * self.n_components**2)
+        )
+        return np.sum(parts, axis=0) if len(parts) > 1 else parts[0]
 
     def at(self, data: Any, factors: Factors) -> np.ndarray:
         matrix = data.matrix
         out = np.empty(matrix.data.shape, factors["W"].dtype)
-        W, H = (np.ascontiguousarray(factors[name]) for name in self.names)
-        kernels.product_at(matrix.indptr, matrix.indices, W, H, out)
+        first, second = (np.ascontiguousarray(factors[name]) for name in self.names)
+        kernels.product_at(matrix.indptr, matrix.indices, first, second, out)
         return out

@@ -7,6 +7,7 @@ from partwise.solvers.loop import Progress, run
 from partwise.solvers.mini_batch import Memory, MiniBatch
 from partwise.solvers.multiplicative import MaximizationEqualization, MultiplicativeUpdate
 from partwise.solvers.project import project_rows
+from partwise.solvers.scalar_newton import ScalarNewton
 
 __all__ = [
     "SOLVERS",
@@ -16,6 +17,7 @@ __all__ = [
     "MiniBatch",
     "MultiplicativeUpdate",
     "Progress",
+    "ScalarNewton",
     "Solver",
     "State",
     "as_solver",

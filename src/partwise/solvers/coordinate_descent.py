@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from partwise import kernels
+from partwise._threads import spans
 from partwise.problem import Normal, Problem
 from partwise.solvers.base import Solver, State
 
@@ -30,8 +31,12 @@ class _Momentum(State):
     resting: bool = False
     iteration: int = 0
     objective: float = np.inf
+    # Of all factors but the last: where to return to, and the last solution before it was
+    # extrapolated. The last factor is extrapolated at the beginning of a step, so that one
+    # array serves both: its previous solution between steps, where to return to within one.
     accepted: dict[str, np.ndarray] = field(default_factory=dict)
     solved: dict[str, np.ndarray] = field(default_factory=dict)
+    kept: np.ndarray | None = None
 
 
 class CoordinateDescent(Solver):
@@ -90,8 +95,10 @@ class CoordinateDescent(Solver):
     def start(self, problem: Problem, rng: Any) -> _Momentum:
         state = _Momentum(rng=rng)
         if self.extrapolate and len(problem.free) > 1:
-            state.accepted = {name: problem.factors[name].copy() for name in problem.free}
-            state.solved = {name: problem.factors[name].copy() for name in problem.free}
+            *others, last = problem.free
+            state.accepted = {name: problem.factors[name].copy() for name in others}
+            state.solved = {name: problem.factors[name].copy() for name in others}
+            state.kept = problem.factors[last].copy()
             state.objective = problem.objective()
         return state
 
@@ -102,13 +109,11 @@ class CoordinateDescent(Solver):
             order = state.rng.permutation(order)
         plain = state.iteration < PLAIN
         state.iteration += 1
-        weight = 0.0 if plain or state.resting or not state.accepted else state.weight
+        weight = 0.0 if plain or state.resting or state.kept is None else state.weight
         repeats = 1 if plain else self.repeats
-        factor = problem.factors[last]
-        if weight:
+        if state.kept is not None:
             # Only this factor enters the others' products without being projected first.
-            factor += factor.dtype.type(weight) * (factor - state.solved[last])
-            state.solved[last][...] = state.accepted[last]
+            _extrapolate(problem.factors[last], state.kept, weight)
 
         def update(name: str, rows: slice, F: np.ndarray, normal: Normal, free: np.ndarray) -> None:
             np.maximum(F, 0, out=F)
@@ -119,7 +124,7 @@ class CoordinateDescent(Solver):
             kernels.coordinate_sweeps(
                 F, normal.gram, normal.cross, order, free, repeats, self.shrink
             )
-            if state.solved and name != last:
+            if name in state.solved:
                 before = state.solved[name][rows]
                 move = F - before
                 before[...] = F
@@ -127,16 +132,19 @@ class CoordinateDescent(Solver):
                     F += F.dtype.type(weight) * move
                     np.maximum(F, 0, out=F)
 
-        known = problem.sweep(update, "normal")
-        objective = problem.objective(known)  # type: ignore[arg-type]
-        return self._accept(problem, state, objective, weight) if state.accepted else objective
+        objective = problem.sweep(update, "normal")
+        assert objective is not None
+        if state.kept is None:
+            return objective
+        return self._accept(problem, state, objective, weight)
 
     @staticmethod
     def _accept(problem: Problem, state: _Momentum, objective: float, weight: float) -> float:
         if objective > state.objective and weight:
-            for name in problem.free:
-                problem.factors[name][...] = state.accepted[name]
-                state.solved[name][...] = state.accepted[name]
+            for name, before in state.accepted.items():
+                problem.factors[name][...] = before
+                state.solved[name][...] = before
+            problem.factors[problem.free[-1]][...] = state.kept
             state.bound = state.before
             state.weight /= ETA
             state.resting = True
@@ -146,7 +154,16 @@ class CoordinateDescent(Solver):
             state.weight = min(state.bound, GAMMA * state.weight)
             state.bound = min(1.0, GAMMA_BOUND * state.bound)
         state.resting = False
-        for name in problem.free:
-            state.accepted[name][...] = problem.factors[name]
+        for name, before in state.accepted.items():
+            before[...] = problem.factors[name]
         state.objective = min(objective, state.objective)
         return state.objective
+
+
+def _extrapolate(F: np.ndarray, kept: np.ndarray, weight: float) -> None:
+    # F moves on from ``kept``, which becomes the F of before.
+    for rows in spans(len(F), 100.0 * F.shape[1]):
+        old = F[rows].copy()
+        if weight:
+            F[rows] += F.dtype.type(weight) * (old - kept[rows])
+        kept[rows] = old

@@ -9,12 +9,14 @@ from partwise.problem import Problem
 from partwise.solvers.base import Solver
 from partwise.solvers.coordinate_descent import CoordinateDescent
 from partwise.solvers.multiplicative import MaximizationEqualization, MultiplicativeUpdate
+from partwise.solvers.scalar_newton import ScalarNewton
 
 __all__ = ["SOLVERS", "as_solver"]
 
 # In order of preference: solver="auto" takes the first that can serve the problem.
 SOLVERS: dict[str, Callable[[], Solver]] = {
     "cd": CoordinateDescent,
+    "newton": ScalarNewton,
     "me": MaximizationEqualization,
     "mu": MultiplicativeUpdate,
 }

@@ -144,7 +144,7 @@ class MiniBatch(Solver):
             assert isinstance(plain, Normal)
             old = state.normal
             state.normal = plain if old is None else old.times(keep).plus(plain)
-            cost = part.objective((last, part.penalized(last, plain)))  # type: ignore[arg-type]
+            cost = part.objective((last, part.penalized(last, plain)))
             blend: Any = part.penalized(last, state.normal, obeyed)
             order = np.arange(part.model.n_components)
             kernels.coordinate_sweeps(F, blend.gram, blend.cross, order, free, 10, 0.1)
@@ -177,12 +177,12 @@ class MiniBatch(Solver):
         H = np.maximum(F.astype(np.float64), floor)
         p, q = part.loss.powers
         plain = part.statistics(last, "split")
-        falling = H ** (1.0 - p) * plain.negative  # type: ignore[union-attr]
-        rising = H ** (1.0 - q) * plain.loss_positive  # type: ignore[union-attr]
+        falling = H ** (1.0 - p) * plain.negative
+        rising = H ** (1.0 - q) * plain.loss_positive
         state.falling = falling if state.falling is None else keep * state.falling + falling
         state.rising = rising if state.rising is None else keep * state.rising + rising
         # At the current H the blend has the gradient of all batches, and the same minimum.
-        slopes = part.penalty_slopes(last, obeyed)
+        slopes = part.penalty_slopes(F, obeyed)
         blend = Split(H ** (p - 1.0) * state.falling, H ** (q - 1.0) * state.rising, slopes)
         move(F, blend, (p, q), np.full(len(F), floor, F.dtype), part.free_entries(last))
 
