@@ -39,8 +39,7 @@ def table(rows: Sequence[str], repeats: int = 5) -> Table:
     for name in rows:
         with tempfile.TemporaryDirectory() as folder:
             cold, *warm = (
-                call("cold", "first_fit", cache=Path(folder), name=name)
-                for _ in range(1 + repeats)
+                call("cold", "first_fit", cache=Path(folder), name=name) for _ in range(1 + repeats)
             )
         lines.append(
             [

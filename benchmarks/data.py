@@ -26,7 +26,8 @@ def load(name: str, function: str = "load") -> Any:
         message = f"data set {name!r} is not here; set PARTWISE_DATA to its parent folder"
         raise MissingDataError(message)
     spec = importlib.util.spec_from_file_location(f"data_{name}", path)
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return getattr(module, function)()["X"]

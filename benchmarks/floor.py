@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from scipy import sparse
+from threadpoolctl import threadpool_info
 
 
 def median_seconds(work: Callable[[], Any], repeats: int = 7) -> float:
@@ -50,9 +51,10 @@ def two_reads(X: Any, rate: float) -> float:
 
 
 def read_rate(megabytes: int = 256) -> float:
-    """Return the bytes per second at which all cores together read memory."""
-    cores = os.cpu_count() or 1
-    parts = np.array_split(np.ones(megabytes * 2**20 // 8), cores)
-    with ThreadPoolExecutor(cores) as pool:
+    """Return the bytes per second at which as many threads as BLAS may use read memory."""
+    allowed = [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"]
+    threads = max(allowed, default=os.cpu_count() or 1)
+    parts = np.array_split(np.ones(megabytes * 2**20 // 8), threads)
+    with ThreadPoolExecutor(threads) as pool:
         seconds = median_seconds(lambda: list(pool.map(np.max, parts)))
     return sum(part.nbytes for part in parts) / seconds

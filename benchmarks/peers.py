@@ -166,9 +166,9 @@ def _gensim(X: Any, W: np.ndarray, H: np.ndarray, beta: float, seed: int) -> Ite
         )
         found_H = np.ascontiguousarray(model.get_topics(), dtype=X.dtype)
         with quiet():  # it keeps W of the last batch only: the best W, at no cost to it
-            found_W = non_negative_factorization(
-                X, H=found_H, n_components=len(H), update_H=False
-            )[0]
+            found_W = non_negative_factorization(X, H=found_H, n_components=len(H), update_H=False)[
+                0
+            ]
         return found_W, found_H, seconds, n
 
     return iterate

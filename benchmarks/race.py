@@ -13,7 +13,7 @@ from benchmarks import floor, partwise_runs
 from benchmarks.data import MissingDataError
 from benchmarks.objective import objective
 from benchmarks.peers import PEERS, SCIKIT_LEARN, Iterate, Peer
-from benchmarks.report import Table, number, spread
+from benchmarks.report import Table, middle, number, spread
 from benchmarks.workloads import WORKLOADS, Workload, start
 
 REFERENCE_ITERATIONS = 100
@@ -31,7 +31,7 @@ class Lap(NamedTuple):
 
     seconds: float
     whole: float
-    iterations: int
+    iterations: float
     per_iteration: float
     ratio: float = np.nan
 
@@ -103,7 +103,7 @@ class Race:
     def add(self, name: str, lap: Lap | None, reference: float) -> None:
         laps = self.laps.setdefault(name, [])
         if lap is None:
-            laps.append(Lap(np.nan, np.nan, 0, np.nan))
+            laps.append(Lap(np.nan, np.nan, np.nan, np.nan))
         else:
             laps.append(lap._replace(ratio=reference / lap.seconds))
 
@@ -116,26 +116,27 @@ class Race:
             f"{number(1e3 * products)} ms, two reads of X {number(1e3 * reads)} ms"
         )
         for name, laps in self.laps.items():
-            per_iteration = float(np.median([lap.per_iteration for lap in laps]))
+            reached = [lap for lap in laps if np.isfinite(lap.seconds)]
+            per_iteration = middle(lap.per_iteration for lap in reached)
             yield [
                 self.work.name,
                 name + self.marks.get(name, ""),
-                spread(lap.seconds for lap in laps),
-                spread(lap.whole for lap in laps),
-                number(float(np.median([lap.iterations for lap in laps]))),
-                _ratio(laps),
+                spread(lap.seconds for lap in reached),
+                spread(lap.whole for lap in reached),
+                number(middle(lap.iterations for lap in reached)),
+                _ratio(laps, reached),
                 number(1e3 * per_iteration),
                 number(per_iteration / products, "×"),
                 number(per_iteration / reads, "×"),
             ]
 
 
-def _ratio(laps: Sequence[Lap]) -> str:
-    reached = [lap.ratio for lap in laps if np.isfinite(lap.ratio)]
+def _ratio(laps: Sequence[Lap], reached: Sequence[Lap]) -> str:
     if not reached:
         return "not reached"
     missed = len(laps) - len(reached)
-    return spread(reached, "×") + (f", {missed} of {len(laps)} not reached" if missed else "")
+    told = spread((lap.ratio for lap in reached), "×")
+    return told + (f", {missed} of {len(laps)} not reached" if missed else "")
 
 
 def race(
@@ -248,12 +249,13 @@ def _precision(laps: dict[str, list[Lap]]) -> list[str]:
     double, single = laps.get("tfidf"), laps.get("tfidf32")
     if not double or not single:
         return []
-    quotients = [
-        np.median([getattr(lap, field) for lap in double])
-        / np.median([getattr(lap, field) for lap in single])
+    told = [
+        number(
+            middle(getattr(x, field) for x in double) / middle(getattr(x, field) for x in single),
+            "×",
+        )
         for field in ("seconds", "per_iteration")
     ]
-    told = [number(float(quotient), "×") for quotient in quotients]
     return [f"tfidf: float32 is {told[0]} as fast to the target, {told[1]} per iteration"]
 
 

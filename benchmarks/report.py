@@ -34,15 +34,21 @@ def number(value: float, unit: str = "") -> str:
     return f"{value:#.3g}".rstrip(".") + unit if np.isfinite(value) else "–"
 
 
+def middle(values: Iterable[float]) -> float:
+    """Return the median, NaN of nothing."""
+    values = list(values)
+    return float(np.median(values)) if values else np.nan
+
+
 def spread(values: Iterable[float], unit: str = "") -> str:
     """Return the median with the least and the largest value."""
     values = np.array(list(values), dtype=float)
     if not values.size or not np.isfinite(values).all():
         return "–"
-    middle = number(float(np.median(values)), unit)
+    told = number(middle(values), unit)
     if values.size == 1:
-        return middle
-    return f"{middle} ({number(values.min())}–{number(values.max())})"
+        return told
+    return f"{told} ({number(values.min())}–{number(values.max())})"
 
 
 def machine() -> list[str]:
@@ -62,7 +68,7 @@ def machine() -> list[str]:
         lines.append("peers: " + ", ".join(peers))
     pools = {
         f"{pool['internal_api']} {pool.get('version') or ''} "
-        f"{pool.get('architecture') or ''} with {pool['num_threads']} threads"
+        f"{pool.get('architecture') or ''} × {pool['num_threads']}"
         for pool in threadpool_info()
     }
     lines.append("thread pools: " + "; ".join(" ".join(pool.split()) for pool in sorted(pools)))

@@ -97,7 +97,10 @@ WORKLOADS = {
 def start(X: Any, k: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Return |N(0, 1)| factors scaled so that the model has the mean of X, in the dtype of X."""
     rng = np.random.default_rng(seed)
-    W, H = np.abs(rng.standard_normal((X.shape[0], k))), np.abs(rng.standard_normal((k, X.shape[1])))
+    W, H = (
+        np.abs(rng.standard_normal((X.shape[0], k))),
+        np.abs(rng.standard_normal((k, X.shape[1]))),
+    )
     model = W.sum(axis=0) @ H.sum(axis=1)
     scale = np.sqrt(X.sum(dtype=np.float64) / model)
     return (scale * W).astype(X.dtype), (scale * H).astype(X.dtype)
