@@ -96,6 +96,9 @@ def parser() -> argparse.ArgumentParser:
             if name in NEEDS[option]:
                 one.add_argument(f"--{option}", type=int)
         _own_options(name, one)
+    every = commands.add_parser("all", help="all of these but compare, into files")
+    every.add_argument("--size", choices=["full", "tiny"], default="full")
+    every.add_argument("--csv", type=Path, required=True, help="the folder of the files")
     return top
 
 
@@ -120,6 +123,11 @@ def _own_options(name: str, one: argparse.ArgumentParser) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     args = parser().parse_args(arguments)
+    if args.command == "all":
+        for name in COMMANDS:
+            if name != "compare":
+                main([name, "--size", args.size, "--csv", str(args.csv)])
+        return 0
     work, _ = COMMANDS[args.command]
     table = work(args)
     text = report.markdown(table)

@@ -49,10 +49,9 @@ def table(rows: Sequence[str], repeats: int = 5) -> Table:
                 spread(run["import"] for run in warm),
             ]
         )
-    notes = [
+    setting = (
         "seconds from the import of scikit-learn to the end of the first fit of a fresh process, "
-        "on small data",
-        f"{repeats} repeats with a warm cache: median (least–largest)",
-    ]
+        f"on small data; {repeats} repeats with a warm cache: median (least–largest)"
+    )
     head = ["work", "empty cache", "warm cache", "of which the import of partwise"]
-    return Table("First fit of a process", head, lines, notes)
+    return Table("First fit of a process", head, lines, setting)

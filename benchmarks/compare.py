@@ -70,11 +70,12 @@ def table(
     """Run the rows with both commits in turn, to the objective of the first one's iterations."""
     lines: list[Sequence[str]] = []
     short = [_git("rev-parse", "--short", revision) for revision in (before, after)]
-    notes = [
-        f"{short[0]} ({before}) against {short[1]} ({after})",
-        f"{size} size; target: the objective of {iterations} iterations of the first, "
-        f"{repeats} repeats in turn: median (least–largest); above 1 the second is faster",
-    ]
+    setting = (
+        f"{short[0]} ({before}) against {short[1]} ({after}), {size} size; target: the objective "
+        f"of {iterations} iterations of the first, {repeats} repeats in turn: median (least–largest); "
+        "above 1 the second is faster"
+    )
+    notes: list[str] = []
     with checked_out(before) as first, checked_out(after) as second:
         for name in rows:
             line, note = _row(name, size, iterations, repeats, (first, second))
@@ -85,7 +86,7 @@ def table(
         "work", "first (s)", "second (s)", "to the target", "per iteration", "whole fit",
         "iterations",
     ]  # fmt: skip
-    return Table("Two commits", head, lines, notes)
+    return Table("Two commits", head, lines, setting, notes)
 
 
 def _row(

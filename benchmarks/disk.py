@@ -117,11 +117,11 @@ def table(
         "file (GB)", "plain reading (GB/s)", "plain reading, first time", "fit (GB/s)",
         "fit, first iteration", "fit / reading", "whole fit (s)", "peak memory (GB)",
     ]  # fmt: skip
+    setting = f"float32, {COLUMNS} columns, k = {COMPONENTS}, {iterations} iterations"
     notes = [
-        f"float32, {COLUMNS} columns, k = {COMPONENTS}, {iterations} iterations",
         "an iteration counts as one reading of the file; mapped pages count as memory",
         "the system was asked to forget the file between iterations, save what was mapped then"
         if cold
         else "the system keeps as much of the file as it has memory for",
     ]
-    return Table("A file larger than the fit may hold", head, lines, notes)
+    return Table("A file larger than the fit may hold", head, lines, setting, notes)

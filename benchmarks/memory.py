@@ -72,7 +72,8 @@ def peak(name: str, size: str, iterations: int) -> dict[str, Any]:
 def table(size: str, rows: Sequence[str], iterations: int = 5) -> Table:
     """Measure the rows, each in a process of its own."""
     lines: list[Sequence[str]] = []
-    notes = [f"{size} size, {iterations} iterations from a random start; resident memory"]
+    setting = f"{size} size, {iterations} iterations from a random start; resident memory"
+    notes = []
     for name in rows:
         found = call("memory", "peak", name=name, size=size, iterations=iterations)
         if "missing" in found:
@@ -92,4 +93,4 @@ def table(size: str, rows: Sequence[str], iterations: int = 5) -> Table:
         "work", "X (MB)", "factors (MB)", "beyond X (MB)", "beyond / factors",
         "(beyond − 100 MB) / factors", "(beyond − 100 MB) / X",
     ]  # fmt: skip
-    return Table("Peak memory beyond X", head, lines, notes)
+    return Table("Peak memory beyond X", head, lines, setting, notes)

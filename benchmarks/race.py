@@ -23,6 +23,13 @@ HEAD = [
     "over two products", "over two reads",
 ]  # fmt: skip
 
+MARK = " †"
+EXPLANATIONS = [
+    "median (least–largest)",
+    "† cannot be given a start and draws its own",
+    "gensim keeps W of the last batch only; the best W counts, at no cost to it",
+]
+
 Timed = Callable[[], "Lap | None"]
 
 
@@ -85,17 +92,18 @@ def table(
         laps[name] = found.laps.get("partwise", [])
         lines += found.lines(rate)
         notes += found.notes
-    notes += _precision(laps) + _explanations(size, repeats, seeds, others, rate)
-    return Table("Time to the same objective", HEAD, lines, notes)
+    notes += [*_precision(laps), *EXPLANATIONS]
+    return Table("Time to the same objective", HEAD, lines, f"{size} size", notes)
 
 
 class Race:
     """All laps of one row, by library."""
 
-    def __init__(self, work: Workload, X: Any, k: int) -> None:
+    def __init__(self, work: Workload, size: str, told: str) -> None:
         self.work = work
-        self.X = X
-        self.k = k
+        self.what = work.what if size == "full" else f"planted data instead of: {work.what}"
+        self.told = told
+        self.X, self.k = work.make(size)
         self.laps: dict[str, list[Lap]] = {}
         self.notes: list[str] = []
         self.marks: dict[str, str] = {}
@@ -112,8 +120,9 @@ class Race:
         reads = floor.two_reads(self.X, rate)
         n, m = self.X.shape
         self.notes.append(
-            f"{self.work.name}: {n:,} × {m:,}, k = {self.k}; two products take "
-            f"{number(1e3 * products)} ms, two reads of X {number(1e3 * reads)} ms"
+            f"{self.work.name}: {self.what}, {n:,} × {m:,}, k = {self.k}; {self.told}; two "
+            f"products take {number(1e3 * products)} ms, two reads of X {number(1e3 * reads)} ms "
+            f"at {number(rate / 1e9)} GB/s"
         )
         for name, laps in self.laps.items():
             reached = [lap for lap in laps if np.isfinite(lap.seconds)]
@@ -149,8 +158,8 @@ def race(
     patience: float,
 ) -> Race:
     """Run every library in turn, ``repeats`` times from each of ``seeds`` starts."""
-    X, k = work.make(size)
-    found = Race(work, X, k)
+    found = Race(work, size, f"{repeats} repeats from each of {seeds} starts")
+    X, k = found.X, found.k
     for seed in range(seeds):
         W, H = start(X, k, seed)
         reference = SCIKIT_LEARN.start(X, W, H, work.beta, seed)
@@ -190,7 +199,7 @@ def _entrants(
             found.notes.append(f"{found.work.name}: {peer.name} fails: {error!s:.200}")
             continue
         if peer.own_start:
-            found.marks[peer.name] = " *"
+            found.marks[peer.name] = MARK
         if fewest is None:
             found.notes.append(
                 f"{found.work.name}, seed {seed}: {peer.name} was given up "
@@ -257,16 +266,3 @@ def _precision(laps: dict[str, list[Lap]]) -> list[str]:
         for field in ("seconds", "per_iteration")
     ]
     return [f"tfidf: float32 is {told[0]} as fast to the target, {told[1]} per iteration"]
-
-
-def _explanations(
-    size: str, repeats: int, seeds: int, others: Sequence[Peer], rate: float
-) -> list[str]:
-    notes = [f"{size} size; {repeats} repeats from each of {seeds} starts: median (least–largest)"]
-    own = [peer.name for peer in others if peer.own_start]
-    if own:
-        notes.append(f"* cannot be given a start and draws its own: {', '.join(own)}")
-    if "gensim" in own:
-        notes.append("gensim keeps W of the last batch only; the best W counts, at no cost to it")
-    notes.append(f"memory is read at {number(rate / 1e9)} GB/s")
-    return notes

@@ -6,6 +6,7 @@ import csv
 import importlib.metadata
 import os
 import platform
+import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -21,11 +22,15 @@ SETTINGS = [
 
 
 class Table(NamedTuple):
-    """Rows of text under a head, and what has to be said with them."""
+    """Rows of text under a head, how they were measured, and what has to be said with them.
+
+    A note on a row begins with what is in its first column.
+    """
 
     title: str
     head: Sequence[str]
     rows: list[Sequence[str]]
+    setting: str
     notes: Sequence[str] = ()
 
 
@@ -106,26 +111,37 @@ def markdown(table: Table) -> str:
     """Return a Markdown table under its title, with notes and the machine below."""
     lines = ["| " + " | ".join(row) + " |" for row in [table.head, *table.rows]]
     lines.insert(1, "|" + "---|" * len(table.head))
-    told = [f"- {line}" for line in (*table.notes, *machine())]
+    told = [f"- {line}" for line in (*table.notes, table.setting, *machine())]
     return "\n".join([f"## {table.title}", "", *lines, "", *told, ""])
 
 
 def write_csv(table: Table, folder: Path, name: str) -> None:
     """Write ``name.csv`` and ``name.txt``, the notes and the machine.
 
-    Rows of another run on the same machine and packages stay unless this run has rows of the
-    same first column, so that a long table can be made piece by piece.
+    Rows of an earlier run stay unless this run has rows of the same first column, so that a
+    long table can be made piece by piece; but not those of another machine or setting.
     """
     folder.mkdir(parents=True, exist_ok=True)
     path, beside = folder / f"{name}.csv", folder / f"{name}.txt"
-    lines = [f"- {line}" for line in machine()]
-    kept: list[Sequence[str]] = []
-    if path.exists() and beside.exists() and set(lines) <= set(beside.read_text().splitlines()):
+    common = [f"- {line}" for line in (table.setting, *machine())]
+    notes = [f"- {line}" for line in table.notes]
+    rows, kept = list(table.rows), []
+    if path.exists() and beside.exists():
         with path.open(newline="", encoding="utf-8") as file:
-            head, *rows = csv.reader(file)
-        fresh = {row[0] for row in table.rows}
-        kept = [row for row in rows if row[0] not in fresh] if head == list(table.head) else []
+            head, *earlier = csv.reader(file)
+        told = beside.read_text(encoding="utf-8").splitlines()
+        if head == list(table.head) and set(common) <= set(told):
+            fresh = {row[0] for row in rows}
+            rows = [*(row for row in earlier if row[0] not in fresh), *rows]
+            kept = [line for line in told if _keeps(line, fresh, {*notes, *common})]
+        else:
+            print(f"{path}: earlier rows were not made like these, and are gone", file=sys.stderr)
     with path.open("w", newline="", encoding="utf-8") as file:
-        csv.writer(file, lineterminator="\n").writerows([table.head, *kept, *table.rows])
-    notes = [f"- {note}" for note in table.notes]
-    beside.write_text("\n".join([*notes, *lines]) + "\n", encoding="utf-8")
+        csv.writer(file, lineterminator="\n").writerows([table.head, *rows])
+    beside.write_text("\n".join([*kept, *notes, *common]) + "\n", encoding="utf-8")
+
+
+def _keeps(line: str, fresh: set[str], known: set[str]) -> bool:
+    return line not in known and not line.startswith(
+        tuple(f"- {name}{end}" for name in fresh for end in ":, ")
+    )

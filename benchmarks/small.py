@@ -45,6 +45,6 @@ def table(repeats: int = 200) -> Table:
         ratio = spread(reference / np.array(found), "×")
         lines.append([name, spread(found), ratio, number(iterations), number(errors)])
     head = ["library", "ms", "times faster", "iterations", "reconstruction error"]
-    notes = [f"default settings, {repeats} repeats in turn: median (least–largest)"]
+    setting = f"default settings, {repeats} repeats in turn: median (least–largest)"
     title = f"A fit of {SHAPE[0]} × {SHAPE[1]} with k = {COMPONENTS}"
-    return Table(title, head, lines, notes)
+    return Table(title, head, lines, setting)

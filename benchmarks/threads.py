@@ -34,7 +34,8 @@ def table(
 ) -> Table:
     """Measure the rows with one thread and with more, in turn, in processes of their own."""
     lines: list[Sequence[str]] = []
-    notes = [f"{size} size, {iterations} iterations, {repeats} repeats: median (least–largest)"]
+    setting = f"{size} size, {iterations} iterations, {repeats} repeats: median (least–largest)"
+    notes = []
     if threads > (os.cpu_count() or 1):
         notes.append(f"this machine has {os.cpu_count()} cores only")
     for name in rows:
@@ -58,4 +59,4 @@ def table(
     head = [
         "work", "one thread (ms per iteration)", f"{threads} threads", "times faster", "whole fit",
     ]  # fmt: skip
-    return Table(f"{threads} threads against one", head, lines, notes)
+    return Table(f"{threads} threads against one", head, lines, setting, notes)

@@ -35,7 +35,15 @@ WORKLOADS = {
     work.name: work
     for work in [
         Workload("tfidf", "sparse Frobenius: newsgroups, tf-idf", 2, 50, data.tfidf, _text),
-        Workload("tfidf32", "the same in float32", 2, 50, data.tfidf, _text, np.float32),
+        Workload(
+            "tfidf32",
+            "sparse Frobenius in float32: newsgroups, tf-idf",
+            2,
+            50,
+            data.tfidf,
+            _text,
+            np.float32,
+        ),
         Workload(
             "characters",
             "sparse Frobenius, large: newsgroups, character n-grams",
@@ -84,7 +92,7 @@ WORKLOADS = {
         ),
         Workload(
             "small",
-            "small: 100 × 50, planted",
+            "small dense Frobenius: planted",
             2,
             5,
             partial(data.noisy, 100, 50, 5),

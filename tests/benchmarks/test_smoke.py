@@ -54,10 +54,13 @@ def test_table(run):
         assert (name, "scikit-learn mini-batch") in found
 
 
-def test_table_piece_by_piece(run):
-    run("table", "--repeats", 1, "--peers", "partwise,scikit-learn", "--rows", "small")
-    rows = run("table", "--repeats", 1, "--peers", "partwise-cd", "--rows", "faces")
-    assert [row["work"] for row in rows] == ["small", "small", "faces"]
+def test_table_piece_by_piece(run, tmp_path):
+    run("table", "--repeats", 1, "--peers", "partwise,scikit-learn", "--rows", "small,bands")
+    rows = run("table", "--repeats", 1, "--peers", "partwise-cd", "--rows", "faces,bands")
+    assert [row["work"] for row in rows] == ["small", "small", "faces", "bands"]
+    notes = (tmp_path / "table.txt").read_text(encoding="utf-8").splitlines()
+    for name in ("small", "faces", "bands"):
+        assert len([line for line in notes if line.startswith(f"- {name}:")]) == 1
 
 
 def test_memory(run):
