@@ -72,8 +72,8 @@ def table(
     short = [_git("rev-parse", "--short", revision) for revision in (before, after)]
     setting = (
         f"{short[0]} ({before}) against {short[1]} ({after}), {size} size; target: the objective "
-        f"of {iterations} iterations of the first, {repeats} repeats in turn: median (least–largest); "
-        "above 1 the second is faster"
+        f"of {iterations} iterations of the first, {repeats} repeats in turn: median "
+        "(least–largest); above 1 the second is faster"
     )
     notes: list[str] = []
     with checked_out(before) as first, checked_out(after) as second:

@@ -20,10 +20,10 @@ TINY = np.finfo(np.float64).tiny
 def objective(X: Any, W: np.ndarray, H: np.ndarray, beta: float) -> float:
     """Return Σ d(X, W H), for β = 2 with d = ½ (x − y)²."""
     W, H = W.astype(np.float64, copy=False), H.astype(np.float64, copy=False)
-    if sparse.issparse(X) and beta == 2:
-        return sum(_squares_apart(X[rows], W[rows], H) for rows in _stored(X)) + _overlap(W, H)
-    if sparse.issparse(X) and beta == 1:
-        return sum(_kl_stored(X[rows], W[rows], H) for rows in _stored(X)) + _total(W, H)
+    if sparse.issparse(X) and beta in (1, 2):
+        part, rest = (_squares_apart, _overlap) if beta == 2 else (_kl_stored, _total)
+        Ht = np.ascontiguousarray(H.T)
+        return sum(part(X[rows], W[rows], Ht) for rows in _stored(X)) + rest(W, H)
     total = 0.0
     for rows in _blocks(X):
         x = X[rows].toarray() if sparse.issparse(X) else X[rows]
@@ -59,10 +59,10 @@ def _stored(X: Any) -> Iterator[slice]:
     yield from (slice(first, first + width) for first in range(0, X.shape[0], width))
 
 
-def _squares_apart(x: Any, W: np.ndarray, H: np.ndarray) -> float:
+def _squares_apart(x: Any, W: np.ndarray, Ht: np.ndarray) -> float:
     """Return ½ ‖x‖² − ⟨x, W H⟩."""
     values = x.data.astype(np.float64)
-    return 0.5 * float(values @ values) - float(np.sum((x.astype(np.float64) @ H.T) * W))
+    return 0.5 * float(values @ values) - float(np.sum((x.astype(np.float64) @ Ht) * W))
 
 
 def _overlap(W: np.ndarray, H: np.ndarray) -> float:
@@ -70,11 +70,11 @@ def _overlap(W: np.ndarray, H: np.ndarray) -> float:
     return 0.5 * float(np.sum((W.T @ W) * (H @ H.T)))
 
 
-def _kl_stored(x: Any, W: np.ndarray, H: np.ndarray) -> float:
+def _kl_stored(x: Any, W: np.ndarray, Ht: np.ndarray) -> float:
     """Return Σ x log(x / (W H)) − x over the stored entries."""
     x = x.tocoo()
     values = x.data.astype(np.float64)
-    model = np.einsum("ij,ij->i", W[x.row], H.T[x.col])
+    model = np.einsum("ij,ij->i", W[x.row], Ht[x.col])
     return float(np.sum(_xlogy(values, np.maximum(model, TINY)) - values))
 
 
