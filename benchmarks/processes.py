@@ -1,0 +1,63 @@
+"""Measurements that need a process of their own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from benchmarks.data import ROOT
+
+# What holds the thread pools of BLAS, OpenMP and numba.
+POOLS = ["OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"]
+
+
+def call(
+    module: str,
+    function: str,
+    *,
+    threads: int | None = None,
+    source: Path | None = None,
+    cache: Path | None = None,
+    **arguments: Any,
+) -> Any:
+    """Return what a function of ``benchmarks`` gives in a fresh process.
+
+    ``threads`` is its allowance, ``source`` the folder to import Partwise from, and ``cache``
+    the folder of compiled kernels.
+    """
+    environment = dict(os.environ)
+    if threads is not None:
+        environment.update(dict.fromkeys(POOLS, str(threads)))
+    if source is not None:
+        before = environment.get("PYTHONPATH")
+        environment["PYTHONPATH"] = os.pathsep.join([str(source), *([before] if before else [])])
+    if cache is not None:
+        environment["NUMBA_CACHE_DIR"] = str(cache)
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.processes", module, function, json.dumps(arguments)],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        message = f"{module}.{function} failed: {done.stderr.strip()[-2000:]}"
+        raise RuntimeError(message)
+    return json.loads(done.stdout.strip().splitlines()[-1])
+
+
+def _answer() -> None:
+    import importlib
+
+    module, function, arguments = sys.argv[1:]
+    work = getattr(importlib.import_module(f"benchmarks.{module}"), function)
+    print(json.dumps(work(**json.loads(arguments))))
+
+
+if __name__ == "__main__":
+    _answer()
