@@ -25,8 +25,9 @@ Value = TypeVar("Value")
 
 # Work of a piece: well above the cost of handing it to a thread. And how many pieces are
 # enough for any machine that a fit is likely to have for itself.
-PIECE = 2e6
+PIECE = 8e6
 PIECES = 32
+ENTRIES = 48  # fewer rows make a matrix product slow
 
 _LOCK = threading.Lock()
 _LOCAL = threading.local()
@@ -121,6 +122,6 @@ def each(function: Callable[[Item], Value], items: Iterable[Item]) -> list[Value
 
 def spans(length: int, work: float) -> list[slice]:
     """Cut ``range(length)`` into even slices for `each`, with so many operations per entry."""
-    count = max(1, min(PIECES, length, int(length * work / PIECE)))
+    count = max(1, min(PIECES, length // ENTRIES, int(length * work / PIECE)))
     ends = [length * number // count for number in range(count + 1)]
     return [slice(*pair) for pair in itertools.pairwise(ends)]
