@@ -249,7 +249,7 @@ class Problem:
         first = self.model.names[0]
         gram = self.model.gram(self.factors, first) if kind == "normal" else None
         total: Statistics | None = None
-        densify = kind == "split" and not self._visits_stored_only
+        densify = kind == "split" and not self.loss.quadratic and self.loss.flat_positive is None
         for rows, data in self.data.stream(densify=densify):
             part = self.rows(rows, data)
             if kind == "normal":
@@ -304,9 +304,18 @@ class Problem:
         divided by ‖f_j p_j‖. The largest over the free factors is returned. It does not
         change with the scale of X, of the loss, or between the factors.
         """
-        return max(
-            _kkt_of(self.factors[name], self.split(name), self.free_entries(name))
+        seen = {
+            name: Split(np.empty_like(self.factors[name]), np.empty_like(self.factors[name]))
             for name in self.free
+        }
+
+        def look(name: str, rows: slice, F: np.ndarray, split: Split, free: np.ndarray) -> None:
+            seen[name].negative[rows] = split.negative
+            seen[name].loss_positive[rows] = split.positive
+
+        self.sweep(look, "split")  # one pass over X for all factors
+        return max(
+            _kkt_of(self.factors[name], seen[name], self.free_entries(name)) for name in self.free
         )
 
     # --- how -----------------------------------------------------------------------------
@@ -353,7 +362,7 @@ class Problem:
             return self._split_at_stored(name)
         first, total = self.model.names[0], None
         parts = []
-        for rows, data in self.data.stream(densify=True):
+        for rows, data in self.data.stream(densify=self.loss.flat_positive is None):
             part = self.rows(rows, data)._split_block(name)
             if name == first:
                 parts.append(part)
@@ -391,7 +400,7 @@ class Problem:
         if self._visits_stored_only:
             return self._loss_at_stored()
         total = 0.0
-        for rows, data in self.data.stream(densify=True):
+        for rows, data in self.data.stream(densify=self.loss.flat_positive is None):
             total += self.rows(rows, data)._loss_of_block()
         return total
 

@@ -323,7 +323,7 @@ def default_solver(est: Any) -> Callable[[Problem], Solver]:
 
 def check_solver(est: Any, X: Any) -> None:
     """Raise if the solver that an estimator names cannot serve its loss and penalties."""
-    default_solver(est)(bind(est, as_data(X[:1]), Unit(), 1, {}))
+    default_solver(est)(bind(est, as_data(X).rows(slice(0, 1)), Unit(), 1, {}))
 
 
 def _outcome(

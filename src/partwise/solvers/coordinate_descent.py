@@ -92,7 +92,6 @@ class CoordinateDescent(Solver):
         if self.extrapolate and len(problem.free) > 1:
             state.accepted = {name: problem.factors[name].copy() for name in problem.free}
             state.solved = {name: problem.factors[name].copy() for name in problem.free}
-            state.objective = problem.objective()
         return state
 
     def step(self, problem: Problem, state: _Momentum) -> float:
