@@ -19,8 +19,6 @@ from partwise.data.views import as_data
 
 __all__ = ["Stored", "ahead"]
 
-# Bytes of a block: large enough for a disk to run at its full rate, small enough for three.
-BLOCK = 2**24
 # Chunks of more than this many blocks are not kept together.
 LARGEST_CHUNK = 16
 
@@ -79,9 +77,16 @@ class Stored(Data):
         Where the rows come from.
     exponent : int
         Entries are multiplied by two to this power when they are read.
+
+    Attributes
+    ----------
+    block_bytes : int
+        The size of a block, about: large enough for a disk to run at its full rate, small
+        enough for three of them to be held.
     """
 
     in_memory = False
+    block_bytes = 2**24
 
     def __init__(self, reader: Reader, *, exponent: int = 0) -> None:
         self.reader = reader
@@ -98,7 +103,7 @@ class Stored(Data):
     def height(self) -> int:
         """Rows of a block."""
         growth = max(1.0, self.dtype.itemsize / self.reader.dtype.itemsize)
-        fitting = max(1, int(BLOCK / max(1.0, self.reader.row_bytes * growth)))
+        fitting = max(1, int(self.block_bytes / max(1.0, self.reader.row_bytes * growth)))
         step = self.reader.step
         if step <= LARGEST_CHUNK * fitting:
             return max(1, fitting // step) * step
