@@ -12,6 +12,7 @@ import numpy as np
 from partwise import kernels
 from partwise._errors import explain
 from partwise.data import Data
+from partwise.data.base import even_blocks
 from partwise.losses import Loss
 from partwise.models import Model
 from partwise.penalties import NonNegative, Penalty
@@ -291,9 +292,10 @@ class Problem:
             value = self._loss_by_blocks() + own
         return value + self._penalty_value([o for o in self.model.names if o != name])
 
-    def loss_value(self) -> float:
-        """Return the misfit alone, Σ d(X, X̂), in float64."""
-        return self.objective() - self._penalty_value(self.model.names)
+    def loss_value(self, objective: float | None = None) -> float:
+        """Return the misfit alone, Σ d(X, X̂), in float64; from the objective if it is known."""
+        objective = self.objective() if objective is None else objective
+        return objective - self._penalty_value(self.model.names)
 
     def kkt(self) -> float:
         """Return the norm of the KKT residual: 0 at a stationary point, about 1 far from it.
@@ -427,20 +429,25 @@ _TINY_OF = {"f": 1e-30, "d": _TINY}
 
 
 def _kkt_of(F: np.ndarray, split: Split, free: np.ndarray) -> float:
-    f = np.sqrt(np.mean(np.square(F, dtype=np.float64), axis=0))
+    pieces = list(even_blocks(len(F), 2**14))  # so that nothing in float64 is as large as F
+    positive, negative = split.positive, split.negative
     # Only ratios matter, and squares of huge slopes would overflow.
-    size = max(float(split.positive.max(initial=0)), float(split.negative.max(initial=0)), _TINY)
-    positive, negative = (
-        part.astype(np.float64) / size for part in (split.positive, split.negative)
-    )
-    p = np.sqrt(np.mean(np.square(positive), axis=0))
+    size = max(float(positive.max(initial=0)), float(negative.max(initial=0)), _TINY)
+    f = np.sqrt(sum(np.square(F[i], dtype=np.float64).sum(axis=0) for i in pieces) / len(F))
+    p = np.sqrt(sum(np.square(_over(positive[i], size)).sum(axis=0) for i in pieces) / len(F))
     # An empty component has no size of its own: it is judged at the size of the others.
     f = np.where(f > 0, f, f.max(initial=0.0))
     scale = np.sqrt(len(F) * np.sum((f * p) ** 2))
     if scale == 0:
         return 0.0 if not np.any(negative > 0) else 1.0
     step = np.divide(f, p, out=np.zeros_like(f), where=p > 0)
-    residual = (F - np.maximum(0.0, F - (positive - negative) * step)) * p
-    if free.shape[0]:
-        residual = residual * free
-    return float(np.linalg.norm(residual) / scale)
+    total = 0.0
+    for i in pieces:
+        slope = _over(positive[i], size) - _over(negative[i], size)
+        residual = (F[i] - np.maximum(0.0, F[i] - slope * step)) * p
+        total += float(np.sum(np.square(residual * free[i] if free.shape[0] else residual)))
+    return float(np.sqrt(total) / scale)
+
+
+def _over(values: np.ndarray, size: float) -> np.ndarray:
+    return values.astype(np.float64) / size

@@ -333,7 +333,9 @@ def _outcome(
     degree = problem.loss.degree
     W, H = problem.factors["W"], problem.factors["H"]
     with np.errstate(over="ignore", under="ignore"):
-        error = np.sqrt(2 * max(problem.loss_value(), 0.0)) * np.exp2(unit.power * degree)
+        error = np.sqrt(2 * max(problem.loss_value(result.objective), 0.0)) * np.exp2(
+            unit.power * degree
+        )
     return Outcome(
         W=unit.factor_out(W),
         components=np.ascontiguousarray(unit.factor_out(H).T),
