@@ -229,4 +229,5 @@ def _matrix(block: Any) -> Any:
 def _sums(block: Any) -> _Summary:
     values = block.stored if block.is_sparse else block.to_dense()
     largest = float(values.max(initial=0.0))
-    return _Summary(block.smallest(), largest, block.sum(), *block.square_sums())
+    with np.errstate(over="ignore"):  # of data that will be scaled, and summed up again
+        return _Summary(block.smallest(), largest, block.sum(), *block.square_sums())
