@@ -57,17 +57,24 @@ def _stored(X: Matrix) -> np.ndarray:
     return X.data if sparse.issparse(X) else X
 
 
-def _where(X: Matrix, bad: np.ndarray) -> tuple[int, ...]:
+def _where(X: Matrix, bad: np.ndarray, first_row: int = 0) -> tuple[int, ...]:
     flat = int(np.argmax(bad.reshape(-1)))
     if sparse.issparse(X):
         rows, columns = X.tocoo().coords
-        return int(rows[flat]), int(columns[flat])
-    return tuple(int(i) for i in np.unravel_index(flat, X.shape))
+        return int(rows[flat]) + first_row, int(columns[flat])
+    row, *others = (int(i) for i in np.unravel_index(flat, X.shape))
+    return row + first_row, *others
 
 
-def check_entries(X: Matrix, subject: str) -> None:
-    """Raise ValueError if ``X`` holds NaN, infinite or negative entries, and say where."""
+def check_entries(X: Matrix, subject: str, *, first_row: int | None = None) -> None:
+    """Raise ValueError if ``X`` holds NaN, infinite or negative entries, and say where.
+
+    ``first_row``: where X is a block of rows of a larger matrix, the number of its first row.
+    """
     stored = _stored(X)
+    start, among = first_row or 0, ""
+    if first_row is not None:
+        among = f" in rows {start} to {start + X.shape[0] - 1}"
     if stored.size == 0:
         return
     low, high = float(stored.min()), float(stored.max())
@@ -77,7 +84,8 @@ def check_entries(X: Matrix, subject: str) -> None:
                 raise ValueError(
                     explain(
                         f"Input {subject} contains {name}",
-                        f"{int(bad.sum())} such entries, the first at {_where(X, bad)}",
+                        f"{int(bad.sum())} such entries{among}, the first at "
+                        f"{_where(X, bad, start)}",
                         "finite entries only",
                         "Impute or drop them; for infinite entries look for an overflow or "
                         "a division by zero before this step.",
@@ -88,8 +96,8 @@ def check_entries(X: Matrix, subject: str) -> None:
         raise ValueError(
             explain(
                 f"Negative values in data passed to {subject}",
-                f"{int(bad.sum())} negative entries, the smallest {low:.6g}, "
-                f"the first at {_where(X, bad)}",
+                f"{int(bad.sum())} negative entries{among}, the smallest {low:.6g}, "
+                f"the first at {_where(X, bad, start)}",
                 "entries ≥ 0",
                 "If they are noise around zero, clip them with np.maximum(X, 0); "
                 "if they carry meaning, this model does not fit the data.",

@@ -13,6 +13,7 @@ from partwise import kernels
 from partwise._errors import explain
 from partwise._threads import each, spans
 from partwise.data import Data
+from partwise.data.base import even_blocks
 from partwise.losses import Loss
 from partwise.models import Model
 from partwise.penalties import NonNegative, Penalty
@@ -351,7 +352,7 @@ class Problem:
         # summed up from the fresh rows while their block of X is still at hand.
         first = self.model.names[0]
         total: Any = None
-        densify = kind == "split" and not self._visits_stored_only
+        densify = kind == "split" and not self.loss.quadratic and self.loss.flat_positive is None
         for rows, data in self.data.stream(densify=densify):
             part = self.rows(rows, data)
 
@@ -385,9 +386,10 @@ class Problem:
         normal = self.normal(name) if known is None else known[1]
         return self._objective_from(name, normal.value(self.factors[name]), "normal")
 
-    def loss_value(self) -> float:
-        """Return the misfit alone, Σ d(X, X̂), in float64."""
-        return self.objective() - self._penalty_value(self.model.names)
+    def loss_value(self, objective: float | None = None) -> float:
+        """Return the misfit alone, Σ d(X, X̂), in float64; from the objective if it is known."""
+        objective = self.objective() if objective is None else objective
+        return objective - self._penalty_value(self.model.names)
 
     def kkt(self) -> float:
         """Return the norm of the KKT residual: 0 at a stationary point, about 1 far from it.
@@ -398,8 +400,22 @@ class Problem:
         divided by ‖f_j p_j‖. The largest over the free factors is returned. It does not
         change with the scale of X, of the loss, or between the factors.
         """
+        slopes = {name: np.empty_like(self.factors[name]) for name in self.free}
+        sizes: dict[str, dict[int, tuple[float, np.ndarray]]] = {name: {} for name in self.free}
+
+        def look(name: str, rows: slice, F: np.ndarray, split: Split, free: np.ndarray) -> None:
+            positive = split.positive
+            slopes[name][rows] = positive - split.negative
+            sizes[name][rows.start] = _column_squares(positive)
+
+        self.sweep(look, "split")  # one pass over X for all factors
         return max(
-            _kkt_of(self.factors[name], self.split(name), self.free_entries(name))
+            _kkt_of(
+                self.factors[name],
+                slopes[name],
+                [found for _, found in sorted(sizes[name].items())],  # the same sums every time
+                self.free_entries(name),
+            )
             for name in self.free
         )
 
@@ -484,7 +500,7 @@ class Problem:
     def _summed_up(self, name: str, kind: str) -> Any:
         # The statistics of data that come in blocks of rows: joined for the first factor,
         # summed up for the others.
-        densify = kind == "split" and not self._visits_stored_only
+        densify = kind == "split" and not self.loss.quadratic and self.loss.flat_positive is None
         stream = self.data.stream(densify=densify)
         parts = (self.rows(rows, data).statistics(name, kind) for rows, data in stream)
         if name == self.model.names[0]:
@@ -520,7 +536,7 @@ class Problem:
 
     def _loss_by_blocks(self) -> float:
         total = 0.0
-        for rows, data in self.data.stream(densify=not self._visits_stored_only):
+        for rows, data in self.data.stream(densify=self.loss.flat_positive is None):
             part = self.rows(rows, data)
 
             def piece(inside: slice, part: Problem = part) -> float:
@@ -551,21 +567,34 @@ class Problem:
 _TINY_OF = {"f": 1e-30, "d": _TINY}
 
 
-def _kkt_of(F: np.ndarray, split: Split, free: np.ndarray) -> float:
-    f = np.sqrt(np.mean(np.square(F, dtype=np.float64), axis=0))
-    # Only ratios matter, and squares of huge slopes would overflow.
-    size = max(float(split.positive.max(initial=0)), float(split.negative.max(initial=0)), _TINY)
-    positive, negative = (
-        part.astype(np.float64) / size for part in (split.positive, split.negative)
-    )
-    p = np.sqrt(np.mean(np.square(positive), axis=0))
+def _column_squares(values: np.ndarray) -> tuple[float, np.ndarray]:
+    # The largest entry, and the sums of squares of the columns in units of it: squares of
+    # huge slopes would overflow.
+    size = max(float(values.max(initial=0)), _TINY)
+    return size, np.square(_over(values, size)).sum(axis=0)
+
+
+def _kkt_of(
+    F: np.ndarray, slope: np.ndarray, sizes: list[tuple[float, np.ndarray]], free: np.ndarray
+) -> float:
+    pieces = list(even_blocks(len(F), 2**14))  # so that nothing in float64 is as large as F
+    # Only ratios matter.
+    size = max(max(largest for largest, _ in sizes), _TINY)
+    squares = sum(part * (largest / size) ** 2 for largest, part in sizes)
+    p = np.sqrt(squares / len(F))
+    f = np.sqrt(sum(np.square(F[i], dtype=np.float64).sum(axis=0) for i in pieces) / len(F))
     # An empty component has no size of its own: it is judged at the size of the others.
     f = np.where(f > 0, f, f.max(initial=0.0))
     scale = np.sqrt(len(F) * np.sum((f * p) ** 2))
     if scale == 0:
-        return 0.0 if not np.any(negative > 0) else 1.0
+        return 0.0 if not np.any(slope < 0) else 1.0
     step = np.divide(f, p, out=np.zeros_like(f), where=p > 0)
-    residual = (F - np.maximum(0.0, F - (positive - negative) * step)) * p
-    if free.shape[0]:
-        residual = residual * free
-    return float(np.linalg.norm(residual) / scale)
+    total = 0.0
+    for i in pieces:
+        residual = (F[i] - np.maximum(0.0, F[i] - _over(slope[i], size) * step)) * p
+        total += float(np.sum(np.square(residual * free[i] if free.shape[0] else residual)))
+    return float(np.sqrt(total) / scale)
+
+
+def _over(values: np.ndarray, size: float) -> np.ndarray:
+    return values.astype(np.float64) / size

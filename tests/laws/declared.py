@@ -6,13 +6,16 @@ A class that cannot be made without arguments gets its examples in one of the ta
 from __future__ import annotations
 
 import inspect
+import tempfile
+from itertools import count
+from pathlib import Path
 
 import numpy as np
 from hypothesis import strategies as st
 from scipy import sparse
 
 from partwise import init, losses, models, penalties, solvers
-from partwise.data import as_data
+from partwise.data import Stored, as_data, open_reader
 from partwise.problem import Problem
 from partwise.solvers import SOLVERS
 
@@ -53,7 +56,12 @@ STORAGES = [
     "explicit zeros",
     "blocks",
     "sparse blocks",
+    "on disk",
+    "sparse on disk",
 ]
+FOLDER = tempfile.TemporaryDirectory()
+NUMBERS = count()
+PARTS = ("indptr", "indices", "data")
 DTYPES = [np.float64, np.float32]
 
 
@@ -61,8 +69,42 @@ def label(thing):
     return getattr(thing, "name", type(thing).__name__)
 
 
+class SparseFiles:
+    """The three arrays of a matrix in compressed rows, each in a file of its own."""
+
+    step = 1
+
+    def __init__(self, matrix, path):
+        self.shape, self.dtype, self.path = matrix.shape, matrix.dtype, path
+        self.row_bytes = 12 * matrix.nnz / max(1, matrix.shape[0])
+        for name in PARTS:
+            np.save(path + name, getattr(matrix, name))
+
+    def read(self, start, stop):
+        parts = (np.load(f"{self.path}{name}.npy", mmap_mode="r") for name in PARTS)
+        indptr, indices, data = parts
+        chosen = slice(indptr[start], indptr[stop])
+        own = data[chosen].copy(), indices[chosen].copy(), indptr[start : stop + 1] - indptr[start]
+        return sparse.csr_array(own, shape=(stop - start, self.shape[1]))
+
+
+class InSmallBlocks(Stored):
+    block_bytes = 400
+
+
+def on_disk(X, storage):
+    """Write a matrix to files that last as long as the tests do, and return the view of them."""
+    path = str(Path(FOLDER.name) / f"{next(NUMBERS)}.npy")
+    if storage == "sparse on disk":
+        return InSmallBlocks(SparseFiles(sparse.csr_array(X), path))
+    np.save(path, X)
+    return InSmallBlocks(open_reader(np.load(path, mmap_mode="r")))
+
+
 def stored(X, storage):
     """Return a view of the same matrix in some storage."""
+    if storage.endswith("on disk"):
+        return on_disk(X, storage)
     if storage == "dense":
         return as_data(X)
     if storage == "fortran":

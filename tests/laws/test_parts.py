@@ -192,6 +192,15 @@ def test_views_hold_the_same_numbers(storage, seed):
     np.testing.assert_array_equal(data.rows(slice(3, 11)).to_dense(), X[3:11])
     covered = np.concatenate([np.arange(13)[b] for b in data.blocks(densify=True)])
     np.testing.assert_array_equal(covered, np.arange(13))
+    for asked in ({}, {"densify": True}, {"height": 4}):
+        pieces = list(data.stream(**asked))
+        np.testing.assert_array_equal(
+            np.concatenate([np.arange(13)[rows] for rows, _ in pieces]), np.arange(13)
+        )
+        for rows, piece in pieces:
+            np.testing.assert_array_equal(piece.to_dense(), X[rows])
+    assert [rows.stop - rows.start for rows, _ in pieces] == [4, 4, 4, 1]
+    np.testing.assert_allclose(data.gram_times(H), X.T @ X @ H)
     if data.is_sparse:
         at = Bilinear(3).at(data, {"W": W, "H": H})
         np.testing.assert_allclose(

@@ -3,7 +3,9 @@
 from partwise.data.base import Data
 from partwise.data.blocks import RowBlocks
 from partwise.data.dense import Dense
+from partwise.data.readers import open_reader
 from partwise.data.sparse import Sparse
+from partwise.data.stored import Stored
 from partwise.data.views import as_data
 
-__all__ = ["Data", "Dense", "RowBlocks", "Sparse", "as_data"]
+__all__ = ["Data", "Dense", "RowBlocks", "Sparse", "Stored", "as_data", "open_reader"]

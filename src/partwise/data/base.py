@@ -30,6 +30,7 @@ class Data(ABC):
     shape: tuple[int, ...]
     dtype: np.dtype
     is_sparse: bool = False
+    in_memory: bool = True
 
     @abstractmethod
     def rows(self, index: Index) -> Data:
@@ -59,17 +60,25 @@ class Data(ABC):
         """
         return list(self.blocks(densify=densify))
 
+    def gram_times(self, A: np.ndarray) -> np.ndarray:
+        """Return ``Xᵀ X A`` for A (n_features, l), where X is read from disk in one pass."""
+        return self.T @ (self @ A)
+
     @abstractmethod
     def blocks(self, *, densify: bool = False) -> Iterator[slice]:
         """Return slices of rows that suit one pass; ``densify``: each will become dense."""
 
-    def stream(self, *, densify: bool = False) -> Iterator[tuple[slice, Data]]:
-        """Yield the slices of `blocks`, each with the view of its rows.
+    def stream(
+        self, *, densify: bool = False, height: int | None = None
+    ) -> Iterator[tuple[slice, Data]]:
+        """Yield slices of rows that follow each other, each with the view of its rows.
 
-        One pass over X. Data that have to be fetched are read ahead, so that the next block
-        comes in while the caller works on this one.
+        One pass over X, by the slices of `blocks` or of ``height`` rows each. Data that have
+        to be fetched are read ahead, so that the next block comes in while the caller works
+        on this one.
         """
-        for rows in self.blocks(densify=densify):
+        even = even_blocks(self.shape[0], height) if height else self.blocks(densify=densify)
+        for rows in even:
             yield rows, self.rows(rows)
 
     @abstractmethod

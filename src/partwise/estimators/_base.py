@@ -12,12 +12,12 @@ import numpy as np
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
-from partwise._arrays import check_entries, check_kind
 from partwise._errors import explain
 from partwise.data import as_data
 from partwise.estimators import _runs
+from partwise.estimators._checks import check_data
 from partwise.estimators._explain import Explained, explained
 from partwise.estimators._units import Unit
 from partwise.init import STARTS
@@ -30,15 +30,6 @@ _NORMS = {
     "l1": lambda H: H.sum(axis=1),
     "l2": lambda H: np.sqrt(np.square(H, dtype=np.float64).sum(axis=1)),
     "max": lambda H: H.max(axis=1),
-}
-
-
-# What to do about what scikit-learn's validation refuses, by the opening of its message.
-_ADVICE = {
-    "Complex data": "Wanted real entries ≥ 0: pass np.abs(X) or another real quantity.",
-    "Found array with dim": "Make one row of each sample, for example X.reshape(len(X), -1).",
-    "Found array with 0": "Look at the filter or file that X came from.",
-    "Found array with 1 feature": "A single feature has no parts: pass more columns.",
 }
 
 
@@ -89,33 +80,7 @@ class BaseNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         return self
 
     def _check_data(self, X: Any, *, reset: bool) -> Any:
-        check_kind(X, "X")
-        try:
-            X = validate_data(
-                self,
-                X,
-                reset=reset,
-                accept_sparse="csr",
-                dtype=[np.float64, np.float32],
-                ensure_all_finite=False,
-                ensure_min_features=2 if reset else 1,
-            )
-        except (TypeError, ValueError) as error:
-            if getattr(getattr(X, "dtype", None), "kind", "") == "O":
-                message = explain(
-                    "X",
-                    f"an array of objects that are not all numbers ({error})",
-                    "numbers",
-                    "Encode or drop what is not a number, then use X.astype(float).",
-                )
-                raise type(error)(message) from error
-            for opening, advice in _ADVICE.items():
-                if str(error).startswith(opening):
-                    message = f"{error} {advice}"
-                    raise type(error)(message) from error
-            raise
-        check_entries(X, f"{type(self).__name__} (input X)")
-        return X
+        return check_data(self, X, reset=reset)
 
     def _keep(self, outcome: _runs.Outcome, X: Any) -> None:
         self.components_ = outcome.components

@@ -301,7 +301,7 @@ def default_solver(est: Any) -> Callable[[Problem], Solver]:
 
 def check_solver(est: Any, X: Any) -> None:
     """Raise if the solver that an estimator names cannot serve its loss and penalties."""
-    default_solver(est)(bind(est, as_data(X[:1]), Unit(), 1, {}))
+    default_solver(est)(bind(est, as_data(X).rows(slice(0, 1)), Unit(), 1, {}))
 
 
 def _outcome(
@@ -311,7 +311,9 @@ def _outcome(
     degree = problem.loss.degree
     W, H = problem.factors["W"], problem.factors["H"]
     with np.errstate(over="ignore", under="ignore"):
-        error = np.sqrt(2 * max(problem.loss_value(), 0.0)) * np.exp2(unit.power * degree)
+        error = np.sqrt(2 * max(problem.loss_value(result.objective), 0.0)) * np.exp2(
+            unit.power * degree
+        )
     return Outcome(
         W=unit.factor_out(W),
         components=np.ascontiguousarray(unit.factor_out(H).T),

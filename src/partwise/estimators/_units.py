@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
+from partwise.data import Stored
+
 __all__ = ["Unit"]
 
 # Largest entries between 2^-LIMIT and 2^LIMIT need no other unit.
@@ -27,18 +29,23 @@ class Unit:
     @classmethod
     def of(cls, X: Any, degree: float = 2.0) -> Unit:
         """Return the unit that suits the largest entry of X ≥ 0, and losses of a degree."""
-        stored = X.data if sparse.issparse(X) else X
-        largest = float(stored.max()) if stored.size else 0.0
+        if isinstance(X, Stored):
+            largest = X.largest()
+        else:
+            stored = X.data if sparse.issparse(X) else X
+            largest = float(stored.max()) if stored.size else 0.0
         if largest == 0:
             return cls(0)
         exponent = int(np.frexp(largest)[1])
-        limit = LIMIT[stored.dtype.char] / max(1.0, abs(degree) / 2)
+        limit = LIMIT[X.dtype.char] / max(1.0, abs(degree) / 2)
         return cls(exponent // 2 if abs(exponent) > limit else 0)
 
     def data_in(self, X: Any) -> Any:
         """Return X in this unit; X itself where that is the unit it has."""
         if self.power == 0:
             return X
+        if isinstance(X, Stored):
+            return X.scaled(-2 * self.power)
         if not sparse.issparse(X):
             return np.ldexp(X, -2 * self.power)
         scaled = X.copy()

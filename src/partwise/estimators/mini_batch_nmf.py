@@ -167,7 +167,7 @@ verbose
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Entries ≥ 0 and finite.
+            Entries ≥ 0 and finite; in memory or on disk, as for `NMF`.
         y : Ignored
             Present for consistency.
         W, H : ndarray of shape (n_samples, n_components) and (n_components, n_features)

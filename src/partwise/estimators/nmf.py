@@ -1,4 +1,4 @@
-"""Non-negative matrix factorization of a matrix in memory."""
+"""Non-negative matrix factorization of a whole matrix."""
 
 from __future__ import annotations
 
@@ -187,7 +187,9 @@ class NMF(BaseNMF):
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Entries ≥ 0 and finite; at least two features. Never modified.
+            Entries ≥ 0 and finite; at least two features. Never modified. Larger than
+            memory: a memory map, the path of a ``.npy`` file, a Zarr array, an HDF5
+            dataset or backed AnnData, which are read block by block of rows.
         y : Ignored
             Present for consistency.
         W : ndarray of shape (n_samples, n_components), optional

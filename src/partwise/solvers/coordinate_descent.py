@@ -99,7 +99,6 @@ class CoordinateDescent(Solver):
             state.accepted = {name: problem.factors[name].copy() for name in others}
             state.solved = {name: problem.factors[name].copy() for name in others}
             state.kept = problem.factors[last].copy()
-            state.objective = problem.objective()
         return state
 
     def step(self, problem: Problem, state: _Momentum) -> float:

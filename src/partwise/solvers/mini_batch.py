@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from partwise import kernels
-from partwise.data.base import even_blocks
 from partwise.problem import Normal, Problem, Split
 from partwise.solvers.base import Solver, State
 from partwise.solvers.multiplicative import lift_zeros, move
@@ -110,8 +109,8 @@ class MiniBatch(Solver):
         size = min(self.batch_size, total)
         # One batch that is the whole data makes every older statistic obsolete.
         keep = 0.0 if size == total else self.forget_factor ** (size / total)
-        for rows in even_blocks(total, size):
-            part = problem.rows(rows)
+        for rows, data in problem.data.stream(height=size):
+            part = problem.rows(rows, data)
             # Penalties of H belong to all rows; a batch carries its share of them.
             share = part.data.shape[0] / total
             last = part.model.names[1]

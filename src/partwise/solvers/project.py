@@ -49,6 +49,15 @@ def project_rows(problem: Problem, *, tol: float, max_iter: int) -> int:
     _lower_floor(problem, F)
     if held is not None:
         F[...] = np.where(free, F, held)
+    undone = 0
+    for rows, data in problem.data.stream(densify=problem.loss.flat_positive is None):
+        undone += _settle(problem.rows(rows, data), tol, max_iter)
+    return undone
+
+
+def _settle(problem: Problem, tol: float, max_iter: int) -> int:
+    name = problem.model.names[0]
+    F, free = problem.factors[name], problem.free_entries(name)
     floor = np.finfo(F.dtype).eps * F.max(axis=1)  # of each row, as everything here
     active = np.arange(len(F))
     for _ in range(0, max_iter, ROUND):
@@ -61,7 +70,7 @@ def project_rows(problem: Problem, *, tol: float, max_iter: int) -> int:
         F[active] = moving
         active = active[_row_residual(moving, part.split(name), floor[active]) > tol]
     vanished = (F <= 1e-9 * F.max(axis=1, keepdims=True)) | (F <= 2 * floor[:, None])
-    F[vanished & free if held is not None else vanished] = 0
+    F[vanished & free if free.shape[0] else vanished] = 0
     return int(active.size)
 
 

@@ -1,0 +1,93 @@
+"""From what the user passes as X to an array in memory, or to a view of what is stored."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from sklearn.utils.validation import check_array, validate_data
+
+from partwise._arrays import check_entries, check_kind
+from partwise._errors import explain
+from partwise.data import Stored, open_reader
+
+__all__ = ["check_data"]
+
+# Up to this many bytes X is read as a whole: nothing is gained by blocks.
+FITS = 2**26
+
+# What to do about what scikit-learn's validation refuses, by the opening of its message.
+_ADVICE = {
+    "Complex data": "Wanted real entries ≥ 0: pass np.abs(X) or another real quantity.",
+    "Found array with dim": "Make one row of each sample, for example X.reshape(len(X), -1).",
+    "Found array with 0": "Look at the filter or file that X came from.",
+    "Found array with 1 feature": "A single feature has no parts: pass more columns.",
+}
+
+
+def check_data(est: Any, X: Any, *, reset: bool) -> Any:
+    """Return X checked: a float array, a matrix in compressed rows, or a `Stored` view.
+
+    Parameters
+    ----------
+    est : estimator
+        Whose names and number of features are set with ``reset``, else compared with.
+    X : array-like, sparse matrix, or a source outside memory that `open_reader` knows
+        What is stored and small is read here.
+    reset : bool
+        Whether X is what the estimator is fitted to.
+    """
+    X, names = _matrix_and_names(X)
+    check_kind(X, "X")
+    stored = X if isinstance(X, Stored) else None
+    if stored is None and (reader := open_reader(X)) is not None:
+        stored = Stored(reader)
+        if len(stored.shape) == 2 and stored.size * stored.dtype.itemsize <= FITS:
+            X, stored = reader.read(0, stored.shape[0]), None
+    subject = f"{type(est).__name__} (input X)"
+    if stored is None:
+        X = _validated(est, X, names, reset)
+        check_entries(X, subject)
+        return X
+    # An array of this shape that takes no memory meets the checks of one that is in memory.
+    _validated(est, np.broadcast_to(np.zeros((), stored.dtype), stored.shape), names, reset)
+    stored.check(subject)
+    return stored
+
+
+def _matrix_and_names(X: Any) -> tuple[Any, Any]:
+    """Return the matrix of an AnnData object and a frame of no rows with its names."""
+    if type(X).__module__.partition(".")[0] != "anndata" or not hasattr(X, "var_names"):
+        return X, None
+    if X.X is None:
+        todo = "Pass one of its layers: adata.layers[name]."
+        raise ValueError(explain("X", "AnnData without a matrix X", "one with", todo))
+    return X.X, X.var.iloc[:, :0].T
+
+
+def _validated(est: Any, X: Any, names: Any, reset: bool) -> Any:
+    allowed: dict[str, Any] = {
+        "accept_sparse": "csr",
+        "dtype": [np.float64, np.float32],
+        "ensure_all_finite": False,
+        "ensure_min_features": 2 if reset else 1,
+    }
+    try:
+        if names is None:
+            return validate_data(est, X, reset=reset, **allowed)
+        validate_data(est, names, reset=reset, skip_check_array=True)
+        return check_array(X, estimator=est, input_name="X", **allowed)
+    except (TypeError, ValueError) as error:
+        if getattr(getattr(X, "dtype", None), "kind", "") == "O":
+            message = explain(
+                "X",
+                f"an array of objects that are not all numbers ({error})",
+                "numbers",
+                "Encode or drop what is not a number, then use X.astype(float).",
+            )
+            raise type(error)(message) from error
+        for opening, advice in _ADVICE.items():
+            if str(error).startswith(opening):
+                message = f"{error} {advice}"
+                raise type(error)(message) from error
+        raise
