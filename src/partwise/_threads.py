@@ -18,14 +18,14 @@ from contextlib import contextmanager
 from functools import cache
 from typing import Any, TypeVar
 
-__all__ = ["each", "held", "one_pool", "spans"]
+__all__ = ["each", "even_count", "held", "one_pool", "spans"]
 
 Item = TypeVar("Item")
 Value = TypeVar("Value")
 
 # Work of a piece: well above the cost of handing it to a thread. And how many pieces are
 # enough for any machine that a fit is likely to have for itself.
-PIECE = 8e6
+PIECE = 1.6e7
 PIECES = 32
 ENTRIES = 48  # fewer rows make a matrix product slow
 
@@ -120,8 +120,13 @@ def each(function: Callable[[Item], Value], items: Iterable[Item]) -> list[Value
     return values
 
 
+def even_count(count: int) -> int:
+    """Return how many pieces to make where so many are possible: even for few threads."""
+    return max(1, count if count < 4 else count // 4 * 4)
+
+
 def spans(length: int, work: float) -> list[slice]:
     """Cut ``range(length)`` into even slices for `each`, with so many operations per entry."""
-    count = max(1, min(PIECES, length // ENTRIES, int(length * work / PIECE)))
+    count = even_count(min(PIECES, length // ENTRIES, int(length * work / PIECE)))
     ends = [length * number // count for number in range(count + 1)]
     return [slice(*pair) for pair in itertools.pairwise(ends)]

@@ -93,14 +93,14 @@ def penalty_not_rescaled(patch):
 def stale_w(patch):
     right, kept = Problem._move, {}
 
-    def wrong(self, name, update, kind, plain=None):
+    def wrong(self, name, update, kind, plain=None, **how):
         fresh = self.factors
         if name == "W":
             kept["W"] = fresh["W"].copy()
-            return right(self, name, update, kind, plain)
+            return right(self, name, update, kind, plain, **how)
         self.factors = {**fresh, **kept}
         try:
-            return right(self, name, update, kind, plain)
+            return right(self, name, update, kind, plain, **how)
         finally:
             self.factors = fresh
 

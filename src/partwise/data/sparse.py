@@ -11,7 +11,7 @@ import numpy as np
 from scipy import sparse
 
 from partwise import kernels
-from partwise._threads import PIECE, PIECES, each
+from partwise._threads import PIECES, each, even_count, held
 from partwise.data.base import Data, Index, even_blocks
 
 __all__ = ["Sparse"]
@@ -19,6 +19,7 @@ __all__ = ["Sparse"]
 # Entries of a block that a divergence without a sparse form has to look at one by one.
 DENSE_BLOCK = 2**20
 DENSE_PIECE = 2**15
+SPARSE_PIECE = 2e6  # operations, several times slower than those of a dense product
 # Bytes that a transposed copy may have, and as much again as two factors.
 COPY = 1e8
 COLUMN_PIECES = 8
@@ -30,9 +31,26 @@ class Sparse(Data):
     is_sparse = True
 
     def __init__(self, matrix: Any) -> None:
-        self.matrix = matrix
-        self.shape = matrix.shape
-        self.dtype = matrix.dtype
+        self._hold(matrix.indptr, matrix.indices, matrix.data, matrix.shape)
+
+    def _hold(
+        self, indptr: np.ndarray, indices: np.ndarray, values: np.ndarray, shape: tuple[int, ...]
+    ) -> None:
+        self.indptr, self.indices, self.stored = indptr, indices, values
+        self.shape, self.dtype = shape, values.dtype
+
+    @classmethod
+    def _view(cls, *held: Any) -> Sparse:
+        # Not through SciPy, whose matrices look at all their indices when they are made.
+        view = cls.__new__(cls)
+        view._hold(*held)
+        return view
+
+    @property
+    def matrix(self) -> Any:
+        """The matrix as one of SciPy's."""
+        part = (self.stored, self.indices, self.indptr)
+        return sparse.csr_array(part, shape=self.shape, copy=False)
 
     def rows(self, index: Index) -> Sparse:
         if not isinstance(index, slice) or index.step not in (None, 1):
@@ -40,21 +58,21 @@ class Sparse(Data):
         start, stop, _ = index.indices(self.shape[0])
         if (start, stop) == (0, self.shape[0]):
             return self
-        indptr = self.matrix.indptr[start : stop + 1]
+        indptr = self.indptr[start : stop + 1]
         stored = slice(indptr[0], indptr[-1])
-        part = (self.matrix.data[stored], self.matrix.indices[stored], indptr - indptr[0])
-        return Sparse(sparse.csr_array(part, shape=(stop - start, self.shape[1]), copy=False))
+        shape = (stop - start, self.shape[1])
+        return Sparse._view(indptr - indptr[0], self.indices[stored], self.stored[stored], shape)
 
     def __matmul__(self, H: np.ndarray) -> np.ndarray:
         H = np.ascontiguousarray(H)
         out = np.empty((self.shape[0], H.shape[1]), np.result_type(self.dtype, H))
-        matrix = self.matrix
 
         def piece(rows: slice) -> None:
-            indptr = matrix.indptr[rows.start : rows.stop + 1]
-            kernels.sparse_product(indptr, matrix.indices, matrix.data, H, out[rows])
+            indptr = self.indptr[rows.start : rows.stop + 1]
+            kernels.sparse_product(indptr, self.indices, self.stored, H, out[rows])
 
-        each(piece, self.spans(H.shape[1]))
+        # Rows do not depend on each other: no need to cut them where nobody waits.
+        each(piece, self.spans(H.shape[1]) if held() > 1 else [slice(0, self.shape[0])])
         return out
 
     @property
@@ -70,12 +88,12 @@ class Sparse(Data):
     @cached_property
     def column_counts(self) -> np.ndarray:
         """The number of stored entries of each column."""
-        return np.bincount(self.matrix.indices, minlength=self.shape[1])
+        return np.bincount(self.indices, minlength=self.shape[1])
 
     def led_by(self, axis: int, k: int = 0) -> Any:
         if axis == 0:
             return self
-        size = self.stored.nbytes + self.matrix.indices.nbytes
+        size = self.stored.nbytes + self.indices.nbytes
         allowed = COPY + 2 * self.shape[1] * k * self.dtype.itemsize
         if k and size > allowed and "_transposed" not in self.__dict__:
             return _Columns(self, k)
@@ -85,9 +103,9 @@ class Sparse(Data):
         rows, columns = self.shape
         if densify:
             return list(even_blocks(rows, max(1, DENSE_PIECE // max(1, columns))))
-        indptr = self.matrix.indptr
+        indptr = self.indptr
         stored = int(indptr[-1]) - int(indptr[0])
-        count = max(1, min(PIECES, rows, int(2.0 * k * stored / PIECE)))
+        count = even_count(min(PIECES, rows, int(2.0 * k * stored / SPARSE_PIECE)))
         # Even in stored entries, with a little for the row itself.
         work = (indptr - indptr[0]) + np.arange(rows + 1, dtype=np.float64)
         ends = np.searchsorted(work, np.linspace(0, work[-1], count + 1)).tolist()
@@ -101,15 +119,9 @@ class Sparse(Data):
     def to_dense(self) -> np.ndarray:
         return self.matrix.toarray()
 
-    @property
-    def stored(self) -> np.ndarray:
-        """The stored values, in storage order."""
-        return self.matrix.data
-
-    def like(self, values: np.ndarray) -> Any:
-        """Return a matrix of the same pattern with other stored values."""
-        part = (values, self.matrix.indices, self.matrix.indptr)
-        return sparse.csr_array(part, shape=self.shape, copy=False)
+    def like(self, values: np.ndarray) -> Sparse:
+        """Return the view of a matrix of the same pattern with other stored values."""
+        return Sparse._view(self.indptr, self.indices, values, self.shape)
 
     @cached_property
     def _sum(self) -> float:
@@ -127,8 +139,7 @@ class Sparse(Data):
 
     def square_sums(self) -> tuple[np.ndarray, np.ndarray]:
         rows, columns = np.zeros(self.shape[0]), np.zeros(self.shape[1])
-        matrix = self.matrix
-        kernels.square_sums(matrix.indptr, matrix.indices, matrix.data, rows, columns)
+        kernels.square_sums(self.indptr, self.indices, self.stored, rows, columns)
         return rows, columns
 
     def smallest(self) -> float:
@@ -155,12 +166,12 @@ class _Columns:
         return _Columns(self.whole, self.k, slice(place + start, place + stop))
 
     def __matmul__(self, W: np.ndarray) -> np.ndarray:
-        matrix, W = self.whole.matrix, np.ascontiguousarray(W)
+        whole, W = self.whole, np.ascontiguousarray(W)
         out = np.zeros((self.shape[0], W.shape[1]), np.result_type(self.dtype, W))
 
         def piece(inside: slice) -> None:
             first = self.columns.start + inside.start
-            kernels.add_columns(matrix.indptr, matrix.indices, matrix.data, W, first, out[inside])
+            kernels.add_columns(whole.indptr, whole.indices, whole.stored, W, first, out[inside])
 
         each(piece, self.spans(W.shape[1]))
         return out
@@ -168,7 +179,7 @@ class _Columns:
     def spans(self, k: int, *, densify: bool = False) -> list[slice]:
         # Few, since every piece goes through all rows; even in stored entries.
         stored = self.whole.stored.size
-        count = max(1, min(COLUMN_PIECES, self.shape[0], int(2.0 * k * stored / PIECE)))
+        count = even_count(min(COLUMN_PIECES, self.shape[0], int(2.0 * k * stored / SPARSE_PIECE)))
         if count == 1:
             return [slice(0, self.shape[0])]
         work = np.cumsum(self.whole.column_counts[self.columns] + 1.0)

@@ -40,8 +40,7 @@ class Bilinear(Model):
         return np.sum(parts, axis=0) if len(parts) > 1 else parts[0]
 
     def at(self, data: Any, factors: Factors) -> np.ndarray:
-        matrix = data.matrix
-        out = np.empty(matrix.data.shape, factors["W"].dtype)
+        out = np.empty(data.stored.shape, factors["W"].dtype)
         first, second = (np.ascontiguousarray(factors[name]) for name in self.names)
-        kernels.product_at(matrix.indptr, matrix.indices, first, second, out)
+        kernels.product_at(data.indptr, data.indices, first, second, out)
         return out

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from partwise import kernels
-from partwise._threads import spans
+from partwise._threads import each, spans
 from partwise.problem import Normal, Problem
 from partwise.solvers.base import Solver, State
 
@@ -19,7 +19,7 @@ __all__ = ["CoordinateDescent"]
 BETA, ETA, GAMMA, GAMMA_BOUND = 0.5, 1.5, 1.01, 1.005
 # The first iterations are plain: far from a solution, solving for one factor to the end can
 # drive a penalized component to zero, from where no coordinate leads back.
-PLAIN = 5
+PLAIN = 3
 
 
 @dataclass
@@ -109,7 +109,7 @@ class CoordinateDescent(Solver):
         plain = state.iteration < PLAIN
         state.iteration += 1
         weight = 0.0 if plain or state.resting or state.kept is None else state.weight
-        repeats = 1 if plain else self.repeats
+        each_of = self.repeats if isinstance(self.repeats, tuple) else (self.repeats,) * 2
         if state.kept is not None:
             # Only this factor enters the others' products without being projected first.
             _extrapolate(problem.factors[last], state.kept, weight)
@@ -120,6 +120,7 @@ class CoordinateDescent(Solver):
                 tolerance = 16 * float(np.finfo(F.dtype).eps)
                 kernels.solve_rows(F, normal.gram, normal.cross, free, tolerance)
                 return
+            repeats = 1 if plain else each_of[int(name == last)]
             kernels.coordinate_sweeps(
                 F, normal.gram, normal.cross, order, free, repeats, self.shrink
             )
@@ -161,8 +162,10 @@ class CoordinateDescent(Solver):
 
 def _extrapolate(F: np.ndarray, kept: np.ndarray, weight: float) -> None:
     # F moves on from ``kept``, which becomes the F of before.
-    for rows in spans(len(F), 100.0 * F.shape[1]):
+    def piece(rows: slice) -> None:
         old = F[rows].copy()
         if weight:
             F[rows] += F.dtype.type(weight) * (old - kept[rows])
         kept[rows] = old
+
+    each(piece, spans(len(F), 100.0 * F.shape[1]))

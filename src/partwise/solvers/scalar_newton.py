@@ -69,8 +69,7 @@ class ScalarNewton(Solver):
             how = (entries.slope, entries.curve, free, self.repeats, floor)
             if not data.is_sparse:
                 return kernels.newton_dense(data.array, F, entries.design, *how)
-            matrix = data.matrix
-            stored = (matrix.indptr, matrix.indices, matrix.data)
+            stored = (data.indptr, data.indices, data.stored)
             return kernels.newton_sparse(*stored, F, entries.design, *how)
 
         return problem.sweep(update, "entries")
