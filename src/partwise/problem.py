@@ -475,8 +475,16 @@ class Problem:
         return turned
 
     def _pieces(self, kind: str) -> list[slice]:
-        densify = kind == "split" and not self.loss.quadratic and not self._visits_stored_only
-        return self.data.spans(self.model.n_components, densify=densify)
+        # A model that is a product is never formed; others, and dense views of sparse rows, are.
+        formed = (
+            self.loss.quadratic
+            or self.data.is_sparse
+            or self.model.as_product(self.factors) is None
+        )
+        if kind == "normal" or (kind == "split" and self.loss.quadratic):
+            return self.data.spans(self.model.n_components)
+        densify = (kind == "split" or kind == "loss") and not self._visits_stored_only
+        return self.data.spans(3 * self.model.n_components, densify=densify and formed)
 
     def _shared(self, kind: str) -> Any:
         # What all pieces of rows of the first factor have in common.
@@ -532,6 +540,14 @@ class Problem:
     def _split_block(self, name: str) -> Split:
         if self._visits_stored_only:
             return self._split_at_stored(name)
+        product = self.model.as_product(self.factors)
+        if product is not None:
+            parts = self.loss.split(self.data.strided(), *product, self.floor)
+            if parts is not None:
+                negative, positive = parts
+                return Split(
+                    negative, self._flat_positive(name, negative) if positive is None else positive
+                )
         x, y = self.data.to_dense(), self._model_values()
         negative = self.model.adjoint(self.loss.negative(x, y), self.factors, name)
         if self.loss.flat_positive is not None:
@@ -546,7 +562,7 @@ class Problem:
             def piece(inside: slice, part: Problem = part) -> float:
                 return part.rows(inside)._loss_of_block()
 
-            total += sum(each(piece, part.data.spans(1, densify=not part._visits_stored_only)))
+            total += sum(each(piece, part._pieces("loss")))
         return total
 
     def _loss_of_block(self) -> float:
@@ -555,7 +571,11 @@ class Problem:
         if self.loss.quadratic:  # only asked for where digits are short
             double = {name: F.astype(np.float64) for name, F in self.factors.items()}
             return self.loss.total(self.data.to_dense(), self.model.forward(double))
-        return self.loss.total(self.data.to_dense(), self._model_values())
+        x, product = self.data.strided(), self.model.as_product(self.factors)
+        total = None if product is None else self.loss.total_of(x, *product, self.floor)
+        return (
+            self.loss.total(self.data.to_dense(), self._model_values()) if total is None else total
+        )
 
     def _loss_at_stored(self) -> float:
         # d(0, y) is proportional to y: the whole of X̂ through column sums, minus the part

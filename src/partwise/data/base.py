@@ -85,6 +85,10 @@ class Data(ABC):
     def to_dense(self) -> np.ndarray:
         """Return X as a C-ordered array; only ever called on a block of rows."""
 
+    def strided(self) -> np.ndarray:
+        """Return X as an array of any memory layout; only ever called on a block of rows."""
+        return self.to_dense()
+
     @abstractmethod
     def sum(self) -> float:
         """Return ``Σ X`` in float64."""

@@ -70,6 +70,9 @@ class Dense(Data):
     def to_dense(self) -> np.ndarray:
         return np.ascontiguousarray(self.array)
 
+    def strided(self) -> np.ndarray:
+        return self.array
+
     @cached_property
     def _sum(self) -> float:
         return float(self.array.sum(dtype=np.float64))

@@ -16,6 +16,7 @@ _FILES = {
     "multiplicative": ("multiplicative_update",),
     "newton": ("newton_dense", "newton_sparse"),
     "nnls": ("solve_rows",),
+    "products": ("product_loss", "product_split"),
     "quadratic": ("coordinate_sweeps",),
     "reductions": ("inner",),
     "sparse": ("add_columns", "product_at", "sparse_product", "square_sums"),

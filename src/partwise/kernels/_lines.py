@@ -14,7 +14,15 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-__all__ = ["LINE", "move_model", "subtract_products", "sum_of_products"]
+__all__ = [
+    "LINE",
+    "WIDE",
+    "add_dots",
+    "move_model",
+    "products",
+    "subtract_products",
+    "sums_of_products",
+]
 
 LINE = 128  # bytes
 WIDE = 512  # bytes, for one number times many lines
@@ -48,6 +56,16 @@ class _Lines:
     def store(self, value: Any, number: int, index: Any) -> None:
         place = self.builder.gep(self.places[number], [index])
         self.builder.store(value, place, align=self.size)
+
+    def row(self, number: int, index: Any) -> Any:
+        """Return where a row of a table starts, whose rows are whole lines."""
+        per_row = self.builder.extract_value(self.arrays[number].shape, 1)
+        width = ir.Constant(per_row.type, self.width)
+        skipped = self.builder.mul(index, self.builder.udiv(per_row, width))
+        return self.builder.gep(self.places[number], [skipped])
+
+    def load_from(self, start: Any, index: Any) -> Any:
+        return self.builder.load(self.builder.gep(start, [index]), align=self.size)
 
     def spread(self, value: Any) -> Any:
         """Return a line that repeats one number."""
@@ -98,45 +116,122 @@ def subtract_products(typingctx: Any, r: Any, T: Any, g: Any) -> Any:
 
 
 @intrinsic
-def sum_of_products(typingctx: Any, count: Any, a: Any, b: Any, c: Any) -> Any:
-    """Return ``Σ a b c`` over the first ``count`` entries, a multiple of a line; c may be None."""
+def products(typingctx: Any, y: Any, T: Any, f: Any, floor: Any) -> Any:
+    """Do ``y = max(f @ T, floor)`` for y (line,), T (k, line), f (k,), lines of ``WIDE`` bytes."""
 
     def emit(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        lines = _Lines(context, builder, signature, values[1:], LINE)
+        lines = _Lines(context, builder, signature, values[:3], WIDE)
+        least = lines.spread(values[3])
         total = lines.variable(lines.constant(0.0))
-        with lines.over(values[0]) as loop:
-            product = lines.load(1, loop.index)
-            if len(lines.arrays) == 3:
-                product = builder.fmul(product, lines.load(2, loop.index), flags=REORDER)
-            product = builder.fmul(product, lines.load(0, loop.index), flags=REORDER)
-            builder.store(builder.fadd(builder.load(total), product, flags=REORDER), total)
-        return lines.sum(builder.load(total))
+        with cgutils.for_range(builder, lines.length(2)) as loop:
+            weight = lines.spread(builder.load(builder.gep(lines.arrays[2].data, [loop.index])))
+            product = builder.fmul(weight, lines.load(1, loop.index), flags=CONTRACT)
+            builder.store(builder.fadd(builder.load(total), product, flags=CONTRACT), total)
+        found = builder.load(total)
+        found = builder.select(builder.fcmp_ordered(">", found, least), found, least)
+        lines.store(found, 0, ir.Constant(lines.length(2).type, 0))
+        return context.get_dummy_value()
 
-    return a.dtype(types.int64, a, b, c), emit
+    return types.void(y, T, f, y.dtype), emit
 
 
 @intrinsic
-def move_model(typingctx: Any, count: Any, x: Any, y: Any, q: Any, t: Any, b: Any, d: Any, f: Any):  # type: ignore[no-untyped-def]
-    """Do ``y = max(y + d b, f); q = x / y; t = q / y`` over the first ``count`` entries.
+def add_dots(typingctx: Any, total: Any, T: Any, q: Any) -> Any:
+    """Do ``total += T @ q`` for total (k,), T (k, line), q (line,); a line has ``WIDE`` bytes."""
 
-    ``d`` and the floor ``f`` are numbers.
+    def emit(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        lines = _Lines(context, builder, signature, values, WIDE)
+        weights = lines.load(2, ir.Constant(lines.length(0).type, 0))
+        with cgutils.for_range(builder, lines.length(0)) as loop:
+            product = builder.fmul(lines.load(1, loop.index), weights, flags=REORDER)
+            place = builder.gep(lines.arrays[0].data, [loop.index])
+            more = builder.fadd(builder.load(place), lines.sum(product), flags=REORDER)
+            builder.store(more, place)
+        return context.get_dummy_value()
+
+    return types.void(total, T, q), emit
+
+
+@intrinsic
+def sums_of_products(typingctx: Any, out: Any, B: Any, m: Any, q: Any, t: Any) -> Any:
+    """Write ``Σ b q`` and ``Σ b² t`` into ``out`` (2,), for the row b = B[m] of whole lines."""
+
+    def emit(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        out_, B_, m_, q_, t_ = values
+        lines = _Lines(context, builder, signature, [out_, B_, q_, t_], LINE)
+        sums = _Sums(lines, 1, m_)
+        with lines.over(lines.length(2)) as loop:
+            sums.add(loop.index, lines.load(2, loop.index), lines.load(3, loop.index))
+        sums.write(0)
+        return context.get_dummy_value()
+
+    return types.void(out, B, types.int64, q, t), emit
+
+
+@intrinsic
+def move_model(
+    typingctx: Any,
+    out: Any,
+    x: Any,
+    y: Any,
+    q: Any,
+    t: Any,
+    B: Any,
+    l: Any,
+    step: Any,
+    floor: Any,
+    m: Any,
+) -> Any:
+    """Move the model of a row along one component, and see what the next one makes of it.
+
+    ``y = max(y + step b, floor); q = x / y; t = q / y`` with b = B[l], and then the sums of
+    `sums_of_products` for B[m], in one pass over whole lines.
     """
 
     def emit(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        lines = _Lines(context, builder, signature, values[1:6], LINE)
-        step, floor = (lines.spread(value) for value in values[6:])
+        out_, x_, y_, q_, t_, B_, l_, step_, floor_, m_ = values
+        lines = _Lines(context, builder, signature, [out_, x_, y_, q_, t_, B_], LINE)
+        step, floor = lines.spread(step_), lines.spread(floor_)
         one = lines.constant(1.0)
-        with lines.over(values[0]) as loop:
+        along, sums = lines.row(5, l_), _Sums(lines, 5, m_)
+        with lines.over(lines.length(1)) as loop:
             at = loop.index
-            moved = builder.fmul(step, lines.load(4, at), flags=CONTRACT)
-            moved = builder.fadd(lines.load(1, at), moved, flags=CONTRACT)
-            above = builder.fcmp_ordered(">", moved, floor)
-            moved = builder.select(above, moved, floor)
-            lines.store(moved, 1, at)
+            moved = builder.fmul(step, lines.load_from(along, at), flags=CONTRACT)
+            moved = builder.fadd(lines.load(2, at), moved, flags=CONTRACT)
+            moved = builder.select(builder.fcmp_ordered(">", moved, floor), moved, floor)
             inverse = builder.fdiv(one, moved)
-            ratio = builder.fmul(lines.load(0, at), inverse)
-            lines.store(ratio, 2, at)
-            lines.store(builder.fmul(ratio, inverse), 3, at)
+            ratio = builder.fmul(lines.load(1, at), inverse)
+            bend = builder.fmul(ratio, inverse)
+            for number, line in ((2, moved), (3, ratio), (4, bend)):
+                lines.store(line, number, at)
+            sums.add(at, ratio, bend)
+        sums.write(0)
         return context.get_dummy_value()
 
-    return types.void(types.int64, x, y, q, t, b, x.dtype, x.dtype), emit
+    signature = types.void(out, x, y, q, t, B, types.int64, x.dtype, x.dtype, types.int64)
+    return signature, emit
+
+
+class _Sums:
+    """The two sums over a row of a table of lines."""
+
+    def __init__(self, lines: _Lines, table: int, row: Any) -> None:
+        self.lines = lines
+        self.row = lines.row(table, row)
+        self.totals = [lines.variable(lines.constant(0.0)) for _ in range(2)]
+
+    def add(self, index: Any, q: Any, t: Any) -> None:
+        builder = self.lines.builder
+        b = self.lines.load_from(self.row, index)
+        products = (
+            builder.fmul(b, q, flags=REORDER),
+            builder.fmul(builder.fmul(b, b, flags=REORDER), t, flags=REORDER),
+        )
+        for total, product in zip(self.totals, products, strict=True):
+            builder.store(builder.fadd(builder.load(total), product, flags=REORDER), total)
+
+    def write(self, out: int) -> None:
+        builder, place = self.lines.builder, self.lines.arrays[out].data
+        for number, total in enumerate(self.totals):
+            index = ir.Constant(ir.IntType(64), number)
+            builder.store(self.lines.sum(builder.load(total)), builder.gep(place, [index]))

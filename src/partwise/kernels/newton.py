@@ -5,48 +5,51 @@ from __future__ import annotations
 import numpy as np
 
 from partwise.kernels._compile import compiled
-from partwise.kernels._lines import LINE, move_model, sum_of_products
+from partwise.kernels._lines import LINE, move_model, sums_of_products
 from partwise.kernels._logarithm import log
 
 __all__ = ["newton_dense", "newton_sparse"]
 
-# A Newton step upwards on the gradient may be taken whole below this decrement.
-WHOLE = 0.683802
+
+@compiled(error_model="numpy")
+def _root(old, up, bend, slope, curve):  # type: ignore[no-untyped-def]
+    # Where slope + curve f = a / (f + d), whose right side has at the old f the value ``up``
+    # and the derivative −bend.
+    if bend <= 0:
+        return 0.0
+    d = up / bend - old
+    a = up * up / bend
+    b = slope - curve * d
+    new = 2 * a / (b + np.sqrt(b * b + 4 * curve * a)) - d
+    # An entry on which much of the model rests falls in steps: its own pole is near zero.
+    if new < 0.1 * old:
+        new = max(new, 0.1 * old) if old * bend > 0.1 * up else max(new, 0.0)
+    return new
 
 
 @compiled(error_model="numpy")
-def _descend(f, B, x, y, q, t, slope, curve, free, repeats, floor):  # type: ignore[no-untyped-def]
+def _descend(f, B, x, y, q, t, slope, curve, free, repeats, floor, sums):  # type: ignore[no-untyped-def]
     # Lower Σ (y − x log y) + slope·f + ½ curve ‖f‖² over f ≥ 0, y = f B, where the part of y
-    # that is linear in f is in the slopes. Needs and keeps y, q = x / y, t = q / y.
-    k, n = B.shape
-    smallest = np.inf
-    for p in range(n):
-        if x[p] > 0 and x[p] < smallest:
-            smallest = x[p]
-    scale = 1 / np.sqrt(smallest)
+    # that is linear in f is in the slopes. Needs and keeps y, q = x / y, t = q / y, and the
+    # sums Σ b q and Σ b² t of the component that comes next.
+    k = len(f)
     first = 0.0
+    fresh = True
     for sweep in range(repeats):
         change = 0.0
         for l in range(k):
-            if not free[l]:
+            if not fresh:
+                sums_of_products(sums, B, l, q, t)
+            fresh = False
+            old, up, bend = f[l], sums[0], sums[1]
+            if not free[l] or (old == 0 and slope[l] >= up):
                 continue
-            old = f[l]
-            g = slope[l] + f.dtype.type(curve) * old - sum_of_products(n, B[l], q, None)
-            if old == 0 and g >= 0:
-                continue
-            h = sum_of_products(n, B[l], B[l], t) + curve
-            if h > 0:
-                new = max(old - g / h, old * 0)
-                decrement = scale * np.sqrt(h) * abs(new - old)
-                if g > 0 and decrement > WHOLE:
-                    new = old + (new - old) / (1 + decrement)
-            else:
-                new = old * 0 if g > 0 else old
-            step = f.dtype.type(new - old)
+            step = f.dtype.type(_root(float(old), float(up), float(bend), slope[l], curve) - old)
             if step != 0:
-                f[l] = new
+                f[l] += step
                 change += step * step
-                move_model(n, x, y, q, t, B[l], step, floor)
+                move_model(sums, x, y, q, t, B, l, step, floor, l + 1 if l + 1 < k else 0)
+                fresh = True
         if sweep == 0:
             first = change
         if not change > 0.04 * first:
@@ -54,15 +57,16 @@ def _descend(f, B, x, y, q, t, slope, curve, free, repeats, floor):  # type: ign
 
 
 @compiled(error_model="numpy", fastmath={"contract", "nsz"})
-def _see(f, B, x, y, q, t, floor):  # type: ignore[no-untyped-def]
-    # y = f B, q = x / y, t = q / y; where B is zero, beyond the data, x is too.
+def _see(f, B, x, y, q, t, floor, sums):  # type: ignore[no-untyped-def]
+    # y = f B, q = x / y, t = q / y, and the sums of the first component; where B is zero,
+    # beyond the data, x is too.
     k, n = B.shape
     for p in range(n):
         y[p] = f[0] * B[0, p]
-    for l in range(1, k - 1):
+    for l in range(1, k):
         for p in range(n):
             y[p] += f[l] * B[l, p]
-    move_model(n, x, y, q, t, B[k - 1], f[k - 1] if k > 1 else f[0] * 0, floor)
+    move_model(sums, x, y, q, t, B, 0, f.dtype.type(0), floor, 0)
 
 
 @compiled(error_model="numpy", fastmath={"contract", "nsz", "reassoc"})
@@ -97,30 +101,27 @@ def newton_sparse(indptr, indices, data, F, A, slope, curve, free, repeats, floo
         longest = max(longest, indptr[i + 1] - indptr[i])
     longest = (longest + line - 1) // line * line
     table = np.zeros(k * longest, F.dtype)
-    x, y, q, t = (
-        np.zeros(longest, F.dtype),
-        np.ones(longest, F.dtype),
-        np.zeros(longest, F.dtype),
-        np.zeros(longest, F.dtype),
-    )
+    values = np.zeros((4, longest), F.dtype)
+    sums = np.zeros(2, F.dtype)
     everywhere = np.ones(k, np.bool_)
     total = 0.0
     for i in range(rows):
         start, stored = indptr[i], indptr[i + 1] - indptr[i]
         n = (stored + line - 1) // line * line
         B = table[: k * n].reshape(k, n)
-        f = F[i]
+        x, y, q, t = values[0, :n], values[1, :n], values[2, :n], values[3, :n]
         for p in range(stored):
-            a = A[indices[start + p]]
+            j = indices[start + p]
+            x[p] = data[start + p]
             for l in range(k):
-                B[l, p] = a[l]
+                B[l, p] = A[j, l]
+        x[stored:] = 0
         for l in range(k):
-            B[l, stored:n] = 0
-        x[:stored] = data[start : start + stored]
-        x[stored:n] = 0
-        _see(f, B, x, y, q, t, floor)
+            B[l, stored:] = 0
+        f = F[i]
         allowed = free[i] if free.shape[0] > 0 else everywhere
-        _descend(f, B, x, y, q, t, slope, curve, allowed, repeats, floor)
+        _see(f, B, x, y, q, t, floor, sums)
+        _descend(f, B, x, y, q, t, slope, curve, allowed, repeats, floor, sums)
         total += _cost(x, q, stored)
     return total
 
@@ -141,17 +142,18 @@ def newton_dense(X, F, A, slope, curve, free, repeats, floor):  # type: ignore[n
             B[l, p] = A[p, l]
     x, y, q, t = (
         np.zeros(n, F.dtype),
-        np.ones(n, F.dtype),
+        np.zeros(n, F.dtype),
         np.zeros(n, F.dtype),
         np.zeros(n, F.dtype),
     )
+    sums = np.zeros(2, F.dtype)
     everywhere = np.ones(k, np.bool_)
     total = 0.0
     for i in range(rows):
         f = F[i]
         x[:columns] = X[i]
-        _see(f, B, x, y, q, t, floor)
         allowed = free[i] if free.shape[0] > 0 else everywhere
-        _descend(f, B, x, y, q, t, slope, curve, allowed, repeats, floor)
+        _see(f, B, x, y, q, t, floor, sums)
+        _descend(f, B, x, y, q, t, slope, curve, allowed, repeats, floor, sums)
         total += _cost(x, q, columns)
     return total

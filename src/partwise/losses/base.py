@@ -59,3 +59,17 @@ class Loss(ABC):
     def total(self, x: np.ndarray, y: np.ndarray) -> float:
         """Return Σ d(x, y), accumulated in float64."""
         return float(self.value(x, y).sum(dtype=np.float64))
+
+    def split(
+        self, X: np.ndarray, F: np.ndarray, A: np.ndarray, floor: float
+    ) -> tuple[np.ndarray, np.ndarray | None] | None:
+        """Return (negative, positive) of dense X and the model ``Y = F Aᵀ``, times A.
+
+        ``positive`` is None where it is ``flat_positive`` times the column sums of A. None
+        where the loss has no form that does without an array of the size of X.
+        """
+        return None
+
+    def total_of(self, X: np.ndarray, F: np.ndarray, A: np.ndarray, floor: float) -> float | None:
+        """Return Σ d(X, F Aᵀ), or None where the loss needs the model as an array."""
+        return None

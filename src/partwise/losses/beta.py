@@ -38,6 +38,19 @@ class Beta(Loss):
     def total(self, x: np.ndarray, y: np.ndarray) -> float:
         return float(kernels.beta_total(_flat(x), _flat(y), self.beta))
 
+    def split(
+        self, X: np.ndarray, F: np.ndarray, A: np.ndarray, floor: float
+    ) -> tuple[np.ndarray, np.ndarray | None]:
+        negative = np.empty_like(F)
+        positive = np.empty_like(F) if self.beta != 1 else negative
+        limit = F.dtype.type(floor)
+        kernels.product_split(X, F, A, self.beta, limit, negative, positive)
+        return negative, positive if self.beta != 1 else None
+
+    def total_of(self, X: np.ndarray, F: np.ndarray, A: np.ndarray, floor: float) -> float | None:
+        total, scale = kernels.product_loss(X, F, A, self.beta, F.dtype.type(floor))
+        return float(total) if total > 1e-7 * scale else None
+
     def negative(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
         out = np.empty_like(y)
         kernels.beta_negative(_flat(x), _flat(y), self.beta, out.reshape(-1))

@@ -51,6 +51,10 @@ class Model(ABC):
     def gram(self, factors: Factors, name: str) -> np.ndarray:
         """Return G (k, k) with ⟨forward(D), forward(E)⟩ = tr(D G Eᵀ) for factor ``name``."""
 
+    def as_product(self, factors: Factors) -> tuple[np.ndarray, np.ndarray] | None:
+        """Return F and A with X̂ = F Aᵀ, F the first factor, or None for other models."""
+        return None
+
     def at(self, data: Any, factors: Factors) -> np.ndarray:
         """Return X̂ at the stored entries of sparse data."""
         message = f"{type(self).__name__} has no form for sparse data; pass a dense array."

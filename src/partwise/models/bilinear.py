@@ -39,6 +39,10 @@ class Bilinear(Model):
         )
         return np.sum(parts, axis=0) if len(parts) > 1 else parts[0]
 
+    def as_product(self, factors: Factors) -> tuple[np.ndarray, np.ndarray]:
+        first, second = self.names
+        return factors[first], factors[second]
+
     def at(self, data: Any, factors: Factors) -> np.ndarray:
         out = np.empty(data.stored.shape, factors["W"].dtype)
         first, second = (np.ascontiguousarray(factors[name]) for name in self.names)

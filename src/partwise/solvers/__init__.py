@@ -5,16 +5,23 @@ from partwise.solvers.coordinate_descent import CoordinateDescent
 from partwise.solvers.defaults import SOLVERS, as_solver
 from partwise.solvers.loop import Progress, run
 from partwise.solvers.mini_batch import Memory, MiniBatch
-from partwise.solvers.multiplicative import MaximizationEqualization, MultiplicativeUpdate
+from partwise.solvers.momentum import Momentum
+from partwise.solvers.multiplicative import (
+    AcceleratedMultiplicative,
+    MaximizationEqualization,
+    MultiplicativeUpdate,
+)
 from partwise.solvers.project import project_rows
 from partwise.solvers.scalar_newton import ScalarNewton
 
 __all__ = [
     "SOLVERS",
+    "AcceleratedMultiplicative",
     "CoordinateDescent",
     "MaximizationEqualization",
     "Memory",
     "MiniBatch",
+    "Momentum",
     "MultiplicativeUpdate",
     "Progress",
     "ScalarNewton",

@@ -2,41 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from partwise import kernels
-from partwise._threads import each, spans
 from partwise.problem import Normal, Problem
-from partwise.solvers.base import Solver, State
+from partwise.solvers.base import Solver
+from partwise.solvers.momentum import Momentum
 
 __all__ = ["CoordinateDescent"]
 
-# Extrapolation: first weight, its division after a rise, its growth and that of its bound
-# after a fall. Ang & Gillis (2019), section 3.4.
-BETA, ETA, GAMMA, GAMMA_BOUND = 0.5, 1.5, 1.01, 1.005
-# The first iterations are plain: far from a solution, solving for one factor to the end can
-# drive a penalized component to zero, from where no coordinate leads back.
+# The first iterations are single sweeps, not extrapolated: far from a solution, solving for
+# one factor to the end can drive a penalized component to zero, from where no coordinate
+# leads back.
 PLAIN = 3
-
-
-@dataclass
-class _Momentum(State):
-    rng: Any = None
-    weight: float = BETA
-    bound: float = 1.0
-    before: float = BETA
-    resting: bool = False
-    iteration: int = 0
-    objective: float = np.inf
-    # Of all factors but the last: where to return to, and the last solution before it was
-    # extrapolated. The last factor is extrapolated at the beginning of a step, so that one
-    # array serves both: its previous solution between steps, where to return to within one.
-    accepted: dict[str, np.ndarray] = field(default_factory=dict)
-    solved: dict[str, np.ndarray] = field(default_factory=dict)
-    kept: np.ndarray | None = None
 
 
 class CoordinateDescent(Solver):
@@ -92,27 +72,18 @@ class CoordinateDescent(Solver):
         bad = [p.name for ps in problem.penalties.values() for p in ps if not p.shifts]
         return f"the penalty {bad[0]} cannot be folded into a quadratic" if bad else None
 
-    def start(self, problem: Problem, rng: Any) -> _Momentum:
-        state = _Momentum(rng=rng)
-        if self.extrapolate and len(problem.free) > 1:
-            *others, last = problem.free
-            state.accepted = {name: problem.factors[name].copy() for name in others}
-            state.solved = {name: problem.factors[name].copy() for name in others}
-            state.kept = problem.factors[last].copy()
+    def start(self, problem: Problem, rng: Any) -> Momentum:
+        state = Momentum(plain=PLAIN, rng=rng)
+        if self.extrapolate:
+            state.prepare(problem)
         return state
 
-    def step(self, problem: Problem, state: _Momentum) -> float:
-        last = problem.free[-1]
+    def step(self, problem: Problem, state: Momentum) -> float:
         order = np.arange(problem.model.n_components)
         if self.shuffle:
             order = state.rng.permutation(order)
-        plain = state.iteration < PLAIN
-        state.iteration += 1
-        weight = 0.0 if plain or state.resting or state.kept is None else state.weight
-        each_of = self.repeats if isinstance(self.repeats, tuple) else (self.repeats,) * 2
-        if state.kept is not None:
-            # Only this factor enters the others' products without being projected first.
-            _extrapolate(problem.factors[last], state.kept, weight)
+        repeats = 1 if state.iteration < PLAIN else self.repeats
+        state.begin(problem)
 
         def update(name: str, rows: slice, F: np.ndarray, normal: Normal, free: np.ndarray) -> None:
             np.maximum(F, 0, out=F)
@@ -120,52 +91,11 @@ class CoordinateDescent(Solver):
                 tolerance = 16 * float(np.finfo(F.dtype).eps)
                 kernels.solve_rows(F, normal.gram, normal.cross, free, tolerance)
                 return
-            repeats = 1 if plain else each_of[int(name == last)]
             kernels.coordinate_sweeps(
                 F, normal.gram, normal.cross, order, free, repeats, self.shrink
             )
-            if name in state.solved:
-                before = state.solved[name][rows]
-                move = F - before
-                before[...] = F
-                if weight:
-                    F += F.dtype.type(weight) * move
-                    np.maximum(F, 0, out=F)
+            state.follow(name, rows, F)
 
         objective = problem.sweep(update, "normal")
         assert objective is not None
-        if state.kept is None:
-            return objective
-        return self._accept(problem, state, objective, weight)
-
-    @staticmethod
-    def _accept(problem: Problem, state: _Momentum, objective: float, weight: float) -> float:
-        if objective > state.objective and weight:
-            for name, before in state.accepted.items():
-                problem.factors[name][...] = before
-                state.solved[name][...] = before
-            problem.factors[problem.free[-1]][...] = state.kept
-            state.bound = state.before
-            state.weight /= ETA
-            state.resting = True
-            return state.objective
-        if weight:
-            state.before = state.weight
-            state.weight = min(state.bound, GAMMA * state.weight)
-            state.bound = min(1.0, GAMMA_BOUND * state.bound)
-        state.resting = False
-        for name, before in state.accepted.items():
-            before[...] = problem.factors[name]
-        state.objective = min(objective, state.objective)
-        return state.objective
-
-
-def _extrapolate(F: np.ndarray, kept: np.ndarray, weight: float) -> None:
-    # F moves on from ``kept``, which becomes the F of before.
-    def piece(rows: slice) -> None:
-        old = F[rows].copy()
-        if weight:
-            F[rows] += F.dtype.type(weight) * (old - kept[rows])
-        kept[rows] = old
-
-    each(piece, spans(len(F), 100.0 * F.shape[1]))
+        return state.judge(problem, objective)

@@ -8,7 +8,11 @@ from partwise._errors import unsupported
 from partwise.problem import Problem
 from partwise.solvers.base import Solver
 from partwise.solvers.coordinate_descent import CoordinateDescent
-from partwise.solvers.multiplicative import MaximizationEqualization, MultiplicativeUpdate
+from partwise.solvers.multiplicative import (
+    AcceleratedMultiplicative,
+    MaximizationEqualization,
+    MultiplicativeUpdate,
+)
 from partwise.solvers.scalar_newton import ScalarNewton
 
 __all__ = ["SOLVERS", "as_solver"]
@@ -17,6 +21,7 @@ __all__ = ["SOLVERS", "as_solver"]
 SOLVERS: dict[str, Callable[[], Solver]] = {
     "cd": CoordinateDescent,
     "newton": ScalarNewton,
+    "amu": AcceleratedMultiplicative,
     "me": MaximizationEqualization,
     "mu": MultiplicativeUpdate,
 }

@@ -9,9 +9,19 @@ import numpy as np
 
 from partwise import kernels
 from partwise.problem import Problem, Split
-from partwise.solvers.base import Solver, State
+from partwise.solvers.base import Solver
+from partwise.solvers.momentum import Momentum
 
-__all__ = ["MaximizationEqualization", "MultiplicativeUpdate", "lift_zeros", "move"]
+# Iterations from which on updates are extrapolated.
+PLAIN = 3
+
+__all__ = [
+    "AcceleratedMultiplicative",
+    "MaximizationEqualization",
+    "MultiplicativeUpdate",
+    "lift_zeros",
+    "move",
+]
 
 
 def lift_zeros(problem: Problem) -> None:
@@ -30,7 +40,7 @@ def lift_zeros(problem: Problem) -> None:
 
 
 @dataclass
-class _Floors(State):
+class _Floors(Momentum):
     floors: dict[str, float] = field(default_factory=dict)
 
 
@@ -57,6 +67,7 @@ class MultiplicativeUpdate(Solver):
     table 2.
     """
 
+    extrapolate = False
     name = "mu"
     needs = "a loss with a two-power majorizer and penalties with a slope"
 
@@ -68,15 +79,22 @@ class MultiplicativeUpdate(Solver):
         lift_zeros(problem)
         eps = float(np.finfo(problem.data.dtype).eps)
         means = {name: problem.factors[name].mean(dtype=np.float64) for name in problem.free}
-        return _Floors(floors={name: eps * float(mean) for name, mean in means.items()})
+        floors = {name: eps * float(mean) for name, mean in means.items()}
+        state = _Floors(plain=PLAIN, positive=True, floors=floors)
+        if self.extrapolate:
+            state.prepare(problem)
+        return state
 
-    def step(self, problem: Problem, state: _Floors) -> None:
+    def step(self, problem: Problem, state: _Floors) -> float:
         powers = self.powers(problem)
+        state.begin(problem)
 
         def update(name: str, rows: slice, F: np.ndarray, split: Split, free: np.ndarray) -> None:
             move(F, split, powers, np.full(len(F), state.floors[name], F.dtype), free)
+            state.follow(name, rows, F)
 
         problem.sweep(update, "split")
+        return state.judge(problem, problem.objective())
 
     def finish(self, problem: Problem, objective: float, tol: float) -> float:
         return drop_vanishing(problem, objective, tol)
@@ -121,6 +139,28 @@ class MaximizationEqualization(MultiplicativeUpdate):
 
     def powers(self, problem: Problem) -> tuple[float, float]:
         return 0.0, 1.0  # their update is F ∘ negative / positive
+
+
+class AcceleratedMultiplicative(MultiplicativeUpdate):
+    """Multiplicative updates, extrapolated along their last moves.
+
+    The update is that of 'me' where that can serve the problem, and else that of 'mu'. A
+    step after which the objective is higher is undone, so that it never rises.
+
+    Notes
+    -----
+    Cost per iteration: as for 'mu', and once more the model for the objective. Source of
+    the updates: as for 'mu' and 'me'; of the extrapolation: Ang & Gillis (2019), Neural
+    Computation 31; for the Kullback–Leibler divergence compare Hien & Gillis (2021),
+    Journal of Scientific Computing 87, section 3.5.
+    """
+
+    extrapolate = True
+    name = "amu"
+
+    def powers(self, problem: Problem) -> tuple[float, float]:
+        longer = MaximizationEqualization()
+        return (longer if longer.lacks(problem) is None else super()).powers(problem)
 
 
 def drop_vanishing(problem: Problem, objective: float, tol: float) -> float:

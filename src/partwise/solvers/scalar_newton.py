@@ -8,10 +8,15 @@ import numpy as np
 
 from partwise import kernels
 from partwise.problem import Entries, Problem
-from partwise.solvers.base import Solver, State
+from partwise.solvers.base import Solver
+from partwise.solvers.momentum import Momentum
 from partwise.solvers.multiplicative import lift_zeros
 
 __all__ = ["ScalarNewton"]
+
+# The first iterations are single sweeps: what a factor of a rough start gains by more of them
+# the other one has to give back.
+PLAIN = 3
 
 
 class ScalarNewton(Solver):
@@ -42,8 +47,9 @@ class ScalarNewton(Solver):
         "that are linear or quadratic"
     )
 
-    def __init__(self, repeats: int = 5) -> None:
+    def __init__(self, repeats: int = 5, *, extrapolate: bool = True) -> None:
         self.repeats = repeats
+        self.extrapolate = extrapolate
 
     def lacks(self, problem: Problem) -> str | None:
         if not problem.loss.logarithmic:
@@ -55,21 +61,31 @@ class ScalarNewton(Solver):
         bad = [p.name for ps in problem.penalties.values() for p in ps if not p.shifts]
         return f"the penalty {bad[0]} has no slope of one sign" if bad else None
 
-    def start(self, problem: Problem, rng: Any) -> State:
+    def start(self, problem: Problem, rng: Any) -> Momentum:
         lift_zeros(problem)
-        return State()
+        state = Momentum(plain=PLAIN, positive=True)
+        if self.extrapolate:
+            state.prepare(problem)
+        return state
 
-    def step(self, problem: Problem, state: State) -> float | None:
+    def step(self, problem: Problem, state: Momentum) -> float:
+        repeats = 1 if state.iteration < PLAIN else self.repeats
+        state.begin(problem)
         floor = problem.factors[problem.free[0]].dtype.type(problem.floor)
 
         def update(
             name: str, rows: slice, F: np.ndarray, entries: Entries, free: np.ndarray
         ) -> float:
             data: Any = entries.data
-            how = (entries.slope, entries.curve, free, self.repeats, floor)
-            if not data.is_sparse:
-                return kernels.newton_dense(data.array, F, entries.design, *how)
-            stored = (data.indptr, data.indices, data.stored)
-            return kernels.newton_sparse(*stored, F, entries.design, *how)
+            how = (entries.slope, entries.curve, free, repeats, floor)
+            if data.is_sparse:
+                stored = (data.indptr, data.indices, data.stored)
+                cost = kernels.newton_sparse(*stored, F, entries.design, *how)
+            else:
+                cost = kernels.newton_dense(data.array, F, entries.design, *how)
+            state.follow(name, rows, F)
+            return cost
 
-        return problem.sweep(update, "entries")
+        objective = problem.sweep(update, "entries")
+        assert objective is not None
+        return state.judge(problem, objective)

@@ -1,0 +1,129 @@
+"""Extrapolation of alternating updates, with a return wherever the objective rose."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from partwise._threads import each, spans
+from partwise.problem import Problem
+from partwise.solvers.base import State
+
+__all__ = ["Momentum"]
+
+# First weight, its division after a rise, its growth and that of its bound after a fall.
+# Ang & Gillis (2019), section 3.4.
+BETA, ETA, GAMMA, GAMMA_BOUND = 0.5, 1.5, 1.01, 1.005
+
+
+@dataclass
+class Momentum(State):
+    """The extrapolation of all factors along their last moves, and where to return to.
+
+    A step after which the objective is higher is undone, and the next one is taken without
+    extrapolation, so that the objective never rises.
+
+    Parameters
+    ----------
+    plain : int
+        The first iterations, which are not extrapolated.
+    positive : bool
+        A factor is extrapolated towards zero by its ratio, so that it stays positive. Else
+        the last factor may turn negative before it is updated, and others are projected.
+
+    Notes
+    -----
+    Memory: one copy of the last factor, two of the others.
+
+    Source: Ang & Gillis (2019), Neural Computation 31, algorithm 1 and section 3.4; for more
+    than two factors Ang, Cohen, Hien & Gillis (2020), arXiv:2001.04321.
+    """
+
+    plain: int = 3
+    positive: bool = False
+    rng: Any = None
+    weight: float = BETA
+    bound: float = 1.0
+    before: float = BETA
+    resting: bool = False
+    iteration: int = 0
+    objective: float = np.inf
+    active: float = 0.0
+    # Of all factors but the last: where to return to, and the last solution before it was
+    # extrapolated. The last factor is extrapolated at the beginning of a step, so that one
+    # array serves both: its previous solution between steps, where to return to within one.
+    accepted: dict[str, np.ndarray] = field(default_factory=dict)
+    solved: dict[str, np.ndarray] = field(default_factory=dict)
+    kept: np.ndarray | None = None
+
+    def prepare(self, problem: Problem) -> None:
+        """Make room for what is remembered, for more than one factor that moves."""
+        if len(problem.free) > 1:
+            *others, last = problem.free
+            self.accepted = {name: problem.factors[name].copy() for name in others}
+            self.solved = {name: problem.factors[name].copy() for name in others}
+            self.kept = problem.factors[last].copy()
+
+    def begin(self, problem: Problem) -> None:
+        """Extrapolate the last factor, which enters the updates of the others."""
+        early = self.iteration < self.plain
+        self.iteration += 1
+        idle = self.kept is None or len(problem.free) == 1
+        self.active = 0.0 if early or self.resting or idle else self.weight
+        if not idle:
+            F, kept = problem.factors[problem.free[-1]], self.kept
+            assert kept is not None
+
+            def piece(rows: slice) -> None:
+                old = F[rows].copy()
+                if self.active:
+                    F[rows] = self._beyond(old, kept[rows])
+                kept[rows] = old
+
+            each(piece, spans(len(F), 100.0 * F.shape[1]))
+
+    def follow(self, name: str, rows: slice, F: np.ndarray) -> None:
+        """Extrapolate rows of another factor, which were just updated."""
+        if name not in self.solved:
+            return
+        before = self.solved[name][rows]
+        new = F.copy()
+        if self.active:
+            F[...] = self._beyond(new, before)
+            if not self.positive:
+                np.maximum(F, 0, out=F)
+        before[...] = new
+
+    def _beyond(self, new: np.ndarray, old: np.ndarray) -> np.ndarray:
+        weight = new.dtype.type(self.active)
+        move = weight * (new - old)
+        if not self.positive:
+            return new + move
+        down = np.minimum(move, 0)
+        shrunk = np.divide(new * new, new - down, out=np.zeros_like(new), where=new > 0)
+        return np.where(move > 0, new + move, shrunk)
+
+    def judge(self, problem: Problem, objective: float) -> float:
+        """Keep the step or undo it, and return the objective."""
+        if self.kept is None or len(problem.free) == 1:
+            return objective
+        if objective > self.objective and self.active:
+            for name, place in self.accepted.items():
+                problem.factors[name][...] = place
+                self.solved[name][...] = place
+            problem.factors[problem.free[-1]][...] = self.kept
+            self.bound = self.before
+            self.weight /= ETA
+            self.resting = True
+            return self.objective
+        if self.active:
+            self.before = self.weight
+            self.weight = min(self.bound, GAMMA * self.weight)
+            self.bound = min(1.0, GAMMA_BOUND * self.bound)
+        self.resting = False
+        for name, place in self.accepted.items():
+            place[...] = problem.factors[name]
+        self.objective = min(objective, self.objective)
+        return self.objective
