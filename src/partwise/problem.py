@@ -345,8 +345,7 @@ class Problem:
             if value - own < _CANCELLATION[self.data.dtype.char] * square:
                 value = self._loss_by_blocks() + own
             return value + others
-        assert self.loss.flat_positive is not None
-        flat = self.loss.flat_positive * self.model.total(self.factors)
+        flat = (self.loss.flat_positive or 0.0) * self.model.total(self.factors)
         if moved + flat - own < _CANCELLATION[self.data.dtype.char] * flat:
             return self._loss_by_blocks() + own + others
         return moved + flat + own + others
@@ -492,8 +491,8 @@ class Problem:
         if kind == "normal" or (kind == "split" and self.loss.quadratic):
             return self.model.gram(self.factors, first)
         if kind == "entries":
-            assert self.loss.flat_positive is not None
-            return self.loss.flat_positive * self.model.adjoint_of_ones(self.factors, first)[0]
+            flat = self.loss.flat_positive or 0.0
+            return flat * self.model.adjoint_of_ones(self.factors, first)[0]
         return None
 
     def _plain(self, kind: str, shared: Any) -> Any:

@@ -204,7 +204,7 @@ def test_views_hold_the_same_numbers(storage, seed):
     if data.is_sparse:
         at = Bilinear(3).at(data, {"W": W, "H": H})
         np.testing.assert_allclose(
-            data.like(at).toarray(), np.where(data.like(np.ones_like(at)).toarray(), W @ H.T, 0)
+            data.like(at).to_dense(), np.where(data.like(np.ones_like(at)).to_dense(), W @ H.T, 0)
         )
 
 

@@ -12,7 +12,13 @@ from partwise.init import starts
 from partwise.models import CP, Bilinear
 from partwise.penalties import L1, L2, Fixed
 from partwise.problem import Normal, Problem
-from partwise.solvers import MultiplicativeUpdate, coordinate_descent, loop, multiplicative, project
+from partwise.solvers import (
+    Momentum,
+    MultiplicativeUpdate,
+    loop,
+    multiplicative,
+    project,
+)
 from tests.laws import test_parts, test_solvers
 from tests.laws.declared import ALL_SOLVERS, draw_data, make_problem
 
@@ -131,13 +137,13 @@ def no_projection(patch):
 
 
 def no_restart_after_a_rise(patch):
-    def wrong(problem, state, objective, weight):
-        for name, before in state.accepted.items():
-            before[...] = problem.factors[name]
-        state.objective, state.weight = objective, 0.98
+    def wrong(self, problem, objective):
+        for name, place in self.accepted.items():
+            place[...] = problem.factors[name]
+        self.objective, self.weight = objective, 0.98
         return objective
 
-    patch.setattr(coordinate_descent.CoordinateDescent, "_accept", staticmethod(wrong))
+    patch.setattr(Momentum, "judge", wrong)
 
 
 def zeros_cost_nothing(patch):

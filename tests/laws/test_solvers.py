@@ -432,7 +432,7 @@ def test_default_table_prefers_the_faster():
     kullback = make_problem(np.ones((5, 4)), losses.KullbackLeibler())
     assert as_solver("auto", kullback).name == "newton"
     blocks = make_problem(np.ones((9, 4)), losses.KullbackLeibler(), storage="blocks")
-    assert as_solver("auto", blocks).name == "mu"
+    assert as_solver("auto", blocks).name == "amu"
     mine = ALL_SOLVERS["hals"]
     assert as_solver(mine, quadratic) is mine
     assert all(isinstance(make(), Solver) for make in SOLVERS.values())

@@ -12,12 +12,12 @@ import importlib
 import typing
 
 _FILES = {
-    "beta": ("beta_negative", "beta_positive", "beta_total", "beta_values"),
+    "beta": ("beta_negative", "beta_positive", "beta_total", "beta_values", "quick_total"),
     "multiplicative": ("multiplicative_update",),
-    "newton": ("newton_dense", "newton_sparse"),
     "nnls": ("solve_rows",),
     "products": ("product_loss", "product_split"),
     "quadratic": ("coordinate_sweeps",),
+    "rational": ("rational_dense", "rational_sparse"),
     "reductions": ("inner",),
     "sparse": ("add_columns", "product_at", "sparse_product", "square_sums"),
 }

@@ -7,6 +7,7 @@ line is one vector of the machine's registers, or a few of them.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from llvmlite import ir
@@ -15,16 +16,20 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 __all__ = [
+    "BLOCK",
     "LINE",
     "WIDE",
     "add_dots",
-    "move_model",
+    "move_logarithmic",
+    "move_logarithmic_kept",
+    "move_reciprocal",
     "products",
     "subtract_products",
     "sums_of_products",
+    "take_block",
 ]
 
-LINE = 128  # bytes
+LINE = 64  # bytes
 WIDE = 512  # bytes, for one number times many lines
 
 CONTRACT = ("contract",)
@@ -66,6 +71,9 @@ class _Lines:
 
     def load_from(self, start: Any, index: Any) -> Any:
         return self.builder.load(self.builder.gep(start, [index]), align=self.size)
+
+    def store_to(self, value: Any, start: Any, index: Any) -> None:
+        self.builder.store(value, self.builder.gep(start, [index]), align=self.size)
 
     def spread(self, value: Any) -> Any:
         """Return a line that repeats one number."""
@@ -152,86 +160,155 @@ def add_dots(typingctx: Any, total: Any, T: Any, q: Any) -> Any:
     return types.void(total, T, q), emit
 
 
-@intrinsic
-def sums_of_products(typingctx: Any, out: Any, B: Any, m: Any, q: Any, t: Any) -> Any:
-    """Write ``Σ b q`` and ``Σ b² t`` into ``out`` (2,), for the row b = B[m] of whole lines."""
-
-    def emit(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        out_, B_, m_, q_, t_ = values
-        lines = _Lines(context, builder, signature, [out_, B_, q_, t_], LINE)
-        sums = _Sums(lines, 1, m_)
-        with lines.over(lines.length(2)) as loop:
-            sums.add(loop.index, lines.load(2, loop.index), lines.load(3, loop.index))
-        sums.write(0)
-        return context.get_dummy_value()
-
-    return types.void(out, B, types.int64, q, t), emit
+BLOCK = 8
 
 
 @intrinsic
-def move_model(
-    typingctx: Any,
-    out: Any,
-    x: Any,
-    y: Any,
-    q: Any,
-    t: Any,
-    B: Any,
-    l: Any,
-    step: Any,
-    floor: Any,
-    m: Any,
-) -> Any:
-    """Move the model of a row along one component, and see what the next one makes of it.
+def take_block(typingctx: Any, B: Any, p: Any, A: Any, indices: Any, start: Any) -> Any:
+    """Do ``B[:, p + i] = A[indices[start + i]]`` for i < 8, in full blocks of 8 components.
 
-    ``y = max(y + step b, floor); q = x / y; t = q / y`` with b = B[l], and then the sums of
-    `sums_of_products` for B[m], in one pass over whole lines.
+    A row of A is loaded and a row of B is stored as a vector of eight, and what is between
+    is a transposition of vectors; entry by entry it costs several times as much.
     """
 
     def emit(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        out_, x_, y_, q_, t_, B_, l_, step_, floor_, m_ = values
-        lines = _Lines(context, builder, signature, [out_, x_, y_, q_, t_, B_], LINE)
-        step, floor = lines.spread(step_), lines.spread(floor_)
-        one = lines.constant(1.0)
-        along, sums = lines.row(5, l_), _Sums(lines, 5, m_)
-        with lines.over(lines.length(1)) as loop:
-            at = loop.index
-            moved = builder.fmul(step, lines.load_from(along, at), flags=CONTRACT)
-            moved = builder.fadd(lines.load(2, at), moved, flags=CONTRACT)
-            moved = builder.select(builder.fcmp_ordered(">", moved, floor), moved, floor)
-            inverse = builder.fdiv(one, moved)
-            ratio = builder.fmul(lines.load(1, at), inverse)
-            bend = builder.fmul(ratio, inverse)
-            for number, line in ((2, moved), (3, ratio), (4, bend)):
-                lines.store(line, number, at)
-            sums.add(at, ratio, bend)
-        sums.write(0)
+        B_, p_, A_, indices_, start_ = values
+        arrays = [context.make_array(t)(context, builder, v) for t, v in ((B, B_), (A, A_))]
+        table, rows = (array.data for array in arrays)
+        width, k = (builder.extract_value(array.shape, 1) for array in arrays)
+        places = context.make_array(indices)(context, builder, indices_).data
+        vector = ir.VectorType(context.get_value_type(B.dtype), BLOCK)
+        size = B.dtype.bitwidth // 8
+        index_type = ir.IntType(64)
+
+        def number(i: int) -> Any:
+            return ir.Constant(index_type, i)
+
+        def row(i: int) -> Any:
+            found = builder.load(builder.gep(places, [builder.add(start_, number(i))]))
+            found = builder.sext(found, index_type) if indices.dtype.bitwidth < 64 else found
+            return builder.gep(rows, [builder.mul(found, k)])
+
+        starts = [row(i) for i in range(BLOCK)]
+        with cgutils.for_range(builder, builder.udiv(k, number(BLOCK))) as loop:
+            l = builder.mul(loop.index, number(BLOCK))
+            lines = []
+            for begin in starts:
+                place = builder.bitcast(builder.gep(begin, [l]), vector.as_pointer())
+                lines.append(builder.load(place, align=size))
+            for i, line in enumerate(_transposed(builder, lines)):
+                first = builder.mul(builder.add(l, number(i)), width)
+                place = builder.gep(table, [builder.add(first, p_)])
+                builder.store(line, builder.bitcast(place, vector.as_pointer()), align=size)
         return context.get_dummy_value()
 
-    signature = types.void(out, x, y, q, t, B, types.int64, x.dtype, x.dtype, types.int64)
-    return signature, emit
+    return types.void(B, types.int64, A, indices, types.int64), emit
+
+
+def _transposed(builder: Any, lines: list[Any]) -> list[Any]:
+    # Swaps of halves, of quarters, of single entries between pairs of lines.
+    for step in (4, 2, 1):
+        after = list(lines)
+        for i in range(BLOCK):
+            if i & step:
+                continue
+            pair = lines[i], lines[i + step]
+            for which in range(2):
+                own, other = step * which, BLOCK - step * (1 - which)
+                mask = [c + (other if c & step else own) for c in range(BLOCK)]
+                entries = ir.Constant(ir.VectorType(ir.IntType(32), BLOCK), mask)
+                after[i + step * which] = builder.shuffle_vector(*pair, entries)
+        lines = after
+    return lines
 
 
 class _Sums:
-    """The two sums over a row of a table of lines."""
+    """Sums over a row b of a table of lines: ``Σ b q``, ``Σ b² t`` and, if there, ``Σ b p``."""
 
     def __init__(self, lines: _Lines, table: int, row: Any) -> None:
         self.lines = lines
         self.row = lines.row(table, row)
-        self.totals = [lines.variable(lines.constant(0.0)) for _ in range(2)]
+        self.totals = [lines.variable(lines.constant(0.0)) for _ in range(3)]
 
-    def add(self, index: Any, q: Any, t: Any) -> None:
-        builder = self.lines.builder
+    def add(self, index: Any, q: Any, t: Any, p: Any = None) -> None:
+        multiply = partial(self.lines.builder.fmul, flags=REORDER)
         b = self.lines.load_from(self.row, index)
-        products = (
-            builder.fmul(b, q, flags=REORDER),
-            builder.fmul(builder.fmul(b, b, flags=REORDER), t, flags=REORDER),
-        )
-        for total, product in zip(self.totals, products, strict=True):
-            builder.store(builder.fadd(builder.load(total), product, flags=REORDER), total)
+        self._more(0, multiply(b, q))
+        self._more(1, multiply(multiply(b, b), t))
+        if p is not None:
+            self._more(2, multiply(b, p))
+
+    def _more(self, number: int, line: Any) -> None:
+        builder, total = self.lines.builder, self.totals[number]
+        builder.store(builder.fadd(builder.load(total), line, flags=REORDER), total)
 
     def write(self, out: int) -> None:
         builder, place = self.lines.builder, self.lines.arrays[out].data
         for number, total in enumerate(self.totals):
             index = ir.Constant(ir.IntType(64), number)
             builder.store(self.lines.sum(builder.load(total)), builder.gep(place, [index]))
+
+
+@intrinsic
+def sums_of_products(typingctx: Any, out: Any, B: Any, m: Any, values: Any) -> Any:
+    """Write ``Σ b q``, ``Σ b² t`` and ``Σ b p`` into ``out`` (3,), for the row b = B[m].
+
+    ``values`` (5, n) holds x, y, q, t and p of a row.
+    """
+
+    def emit(context: Any, builder: Any, signature: Any, given: Any) -> Any:
+        out_, B_, m_, values_ = given
+        lines = _Lines(context, builder, signature, [out_, B_, values_], LINE)
+        sums = _Sums(lines, 1, m_)
+        q, t, p = (lines.row(2, ir.Constant(ir.IntType(64), number)) for number in (2, 3, 4))
+        count = builder.extract_value(lines.arrays[2].shape, 1)
+        with lines.over(count) as loop:
+            sums.add(loop.index, *(lines.load_from(part, loop.index) for part in (q, t, p)))
+        sums.write(0)
+        return context.get_dummy_value()
+
+    return types.void(out, B, types.int64, values), emit
+
+
+def _mover(beta: int, *, keep: bool) -> Any:
+    @intrinsic
+    def move(
+        typingctx: Any, out: Any, values: Any, B: Any, l: Any, step: Any, floor: Any, m: Any
+    ) -> Any:
+        def emit(context: Any, builder: Any, signature: Any, given: Any) -> Any:
+            out_, values_, B_, l_, step_, floor_, m_ = given
+            lines = _Lines(context, builder, signature, [out_, values_, B_], LINE)
+            step_, floor_, one = lines.spread(step_), lines.spread(floor_), lines.constant(1.0)
+            along, sums = lines.row(2, l_), _Sums(lines, 2, m_)
+            rows = [lines.row(1, ir.Constant(ir.IntType(64), n)) for n in range(5)]
+            x, y, q, t, p = rows
+            with lines.over(builder.extract_value(lines.arrays[1].shape, 1)) as loop:
+                at = loop.index
+                moved = builder.fmul(step_, lines.load_from(along, at), flags=CONTRACT)
+                moved = builder.fadd(lines.load_from(y, at), moved, flags=CONTRACT)
+                moved = builder.select(builder.fcmp_ordered(">", moved, floor_), moved, floor_)
+                inverse = builder.fdiv(one, moved)
+                up = builder.fmul(lines.load_from(x, at), inverse)
+                up = builder.fmul(up, inverse) if beta == 0 else up
+                bend = builder.fmul(up, inverse)
+                kept = ((y, moved), (q, up), (t, bend), (p, inverse))
+                for place, line in kept[: (4 if beta == 0 else 3) if keep else 1]:
+                    lines.store_to(line, place, at)
+                sums.add(at, up, bend, inverse if beta == 0 else None)
+            sums.write(0)
+            return context.get_dummy_value()
+
+        number = values.dtype
+        signature = types.void(out, values, B, types.int64, number, number, types.int64)
+        return signature, emit
+
+    return move
+
+
+# Move the model of a row along the row b = B[l] of a table, and see what the component m makes
+# of it, in one pass over whole lines: y = max(y + step b, floor), then with q = x / y^(2 − β),
+# t = q / y, for β = 0 also p = 1 / y, the sums of `sums_of_products` for B[m]. Long rows fit
+# in the first cache only if q, t and p are not kept.
+move_logarithmic = _mover(1, keep=False)  # β = 1
+move_logarithmic_kept = _mover(1, keep=True)
+move_reciprocal = _mover(0, keep=False)  # β = 0

@@ -13,8 +13,9 @@ import math
 import numpy as np
 
 from partwise.kernels._compile import compiled
+from partwise.kernels._logarithm import log
 
-__all__ = ["beta_negative", "beta_positive", "beta_total", "beta_values"]
+__all__ = ["beta_negative", "beta_positive", "beta_total", "beta_values", "quick_total"]
 
 
 @compiled(inline="always", error_model="numpy")
@@ -72,6 +73,25 @@ def beta_total(x, y, beta):  # type: ignore[no-untyped-def]
     for i in range(x.size):
         total += max(_divergence(np.float64(x[i]), np.float64(y[i]), beta), 0.0)
     return total
+
+
+@compiled(error_model="numpy", fastmath={"contract", "nsz", "reassoc"})
+def quick_total(x, y, beta):  # type: ignore[no-untyped-def]
+    """Return ``Σ d(x|y)`` for β = 0 or 1, and the size of what cancels in it; flat arrays.
+
+    Rounding is at most about 1e-15 times that size. Several times as fast as `beta_total`.
+    """
+    total, size = 0.0, 0.0
+    for i in range(x.size):
+        a, b = np.float64(x[i]), np.float64(y[i])
+        ratio = a / b
+        if beta == 1.0:
+            total += a * log(ratio) - a + b
+            size += a + b
+        else:
+            total += ratio - log(ratio) - 1.0
+            size += 1.0
+    return total, size
 
 
 @compiled(error_model="numpy")

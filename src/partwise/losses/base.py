@@ -32,8 +32,9 @@ class Loss(ABC):
         d(0, y) = flat_positive · y: entries that are not stored cost nothing to visit.
     needs_positive_data : bool
         The domain excludes x = 0.
-    logarithmic : bool
-        d(x, y) = x log(x / y) − x + y: scalar Newton steps with known bounds apply.
+    rational : bool
+        The part of −∂d/∂y that pulls y up is x / y^(2 − degree) with degree 0 or 1, a pole:
+        steps of a rational model apply.
     """
 
     name: str
@@ -42,7 +43,7 @@ class Loss(ABC):
     quadratic: bool = False
     flat_positive: float | None = None
     needs_positive_data: bool = False
-    logarithmic: bool = False
+    rational: bool = False
 
     @abstractmethod
     def value(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:

@@ -12,6 +12,9 @@ from partwise.losses.base import Loss
 
 __all__ = ["Beta", "Frobenius", "ItakuraSaito", "KullbackLeibler", "as_loss"]
 
+# Below this share of its terms a sum has lost too many digits and is formed with more care.
+CANCELLED = 1e-3
+
 
 class Beta(Loss):
     """Beta-divergence d(x, y) = (x^β + (β−1) y^β − β x y^(β−1)) / (β (β−1)).
@@ -36,6 +39,10 @@ class Beta(Loss):
         return out
 
     def total(self, x: np.ndarray, y: np.ndarray) -> float:
+        if self.beta in (0.0, 1.0):
+            total, size = kernels.quick_total(_flat(x), _flat(y), self.beta)
+            if total > CANCELLED * size:
+                return float(total)
         return float(kernels.beta_total(_flat(x), _flat(y), self.beta))
 
     def split(
@@ -49,7 +56,7 @@ class Beta(Loss):
 
     def total_of(self, X: np.ndarray, F: np.ndarray, A: np.ndarray, floor: float) -> float | None:
         total, scale = kernels.product_loss(X, F, A, self.beta, F.dtype.type(floor))
-        return float(total) if total > 1e-7 * scale else None
+        return float(total) if total > CANCELLED * scale else None
 
     def negative(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
         out = np.empty_like(y)
@@ -76,7 +83,7 @@ class KullbackLeibler(Beta):
     """Generalized Kullback–Leibler divergence, d(x, y) = x log(x/y) − x + y: counts."""
 
     flat_positive = 1.0
-    logarithmic = True
+    rational = True
 
     def __init__(self) -> None:
         super().__init__(1.0)
@@ -85,6 +92,8 @@ class KullbackLeibler(Beta):
 
 class ItakuraSaito(Beta):
     """Itakura–Saito divergence, d(x, y) = x/y − log(x/y) − 1: power spectra."""
+
+    rational = True
 
     def __init__(self) -> None:
         super().__init__(0.0)

@@ -160,7 +160,9 @@ class AcceleratedMultiplicative(MultiplicativeUpdate):
 
     def powers(self, problem: Problem) -> tuple[float, float]:
         longer = MaximizationEqualization()
-        return (longer if longer.lacks(problem) is None else super()).powers(problem)
+        if longer.lacks(problem) is None:
+            return longer.powers(problem)
+        return super().powers(problem)
 
 
 def drop_vanishing(problem: Problem, objective: float, tol: float) -> float:

@@ -14,10 +14,6 @@ from partwise.solvers.multiplicative import lift_zeros
 
 __all__ = ["ScalarNewton"]
 
-# The first iterations are single sweeps: what a factor of a rough start gains by more of them
-# the other one has to give back.
-PLAIN = 3
-
 
 class ScalarNewton(Solver):
     """Cyclic coordinate descent by damped Newton steps on the Kullback–Leibler divergence.
@@ -52,7 +48,7 @@ class ScalarNewton(Solver):
         self.extrapolate = extrapolate
 
     def lacks(self, problem: Problem) -> str | None:
-        if not problem.loss.logarithmic:
+        if not problem.loss.rational:
             return f"the {problem.loss.name} is another loss"
         if len(problem.model.names) != 2:
             return f"the model {type(problem.model).__name__} is not bilinear"
@@ -63,13 +59,12 @@ class ScalarNewton(Solver):
 
     def start(self, problem: Problem, rng: Any) -> Momentum:
         lift_zeros(problem)
-        state = Momentum(plain=PLAIN, positive=True)
+        state = Momentum(plain=0, positive=True)
         if self.extrapolate:
             state.prepare(problem)
         return state
 
     def step(self, problem: Problem, state: Momentum) -> float:
-        repeats = 1 if state.iteration < PLAIN else self.repeats
         state.begin(problem)
         floor = problem.factors[problem.free[0]].dtype.type(problem.floor)
 
@@ -77,12 +72,13 @@ class ScalarNewton(Solver):
             name: str, rows: slice, F: np.ndarray, entries: Entries, free: np.ndarray
         ) -> float:
             data: Any = entries.data
-            how = (entries.slope, entries.curve, free, repeats, floor)
+            how = (entries.slope, entries.curve, free, self.repeats, floor)
             if data.is_sparse:
                 stored = (data.indptr, data.indices, data.stored)
-                cost = kernels.newton_sparse(*stored, F, entries.design, *how)
+                cost = kernels.rational_sparse(*stored, F, entries.design, *how)
             else:
-                cost = kernels.newton_dense(data.array, F, entries.design, *how)
+                beta = problem.loss.degree
+                cost = kernels.rational_dense(data.array, F, entries.design, *how, beta)
             state.follow(name, rows, F)
             return cost
 
