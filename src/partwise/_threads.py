@@ -95,6 +95,8 @@ def each(function: Callable[[Item], Value], items: Iterable[Item]) -> list[Value
     Called from inside itself it runs the items one after the other.
     """
     work = list(items)
+    if len(work) == 1:
+        return [function(work[0])]
     threads = min(held(), len(work))
     if threads <= 1:
         return [function(item) for item in work]
@@ -127,6 +129,8 @@ def even_count(count: int) -> int:
 
 def spans(length: int, work: float) -> list[slice]:
     """Cut ``range(length)`` into even slices for `each`, with so many operations per entry."""
+    if length * work < 2 * PIECE:
+        return [slice(0, length)]
     count = even_count(min(PIECES, length // ENTRIES, int(length * work / PIECE)))
     ends = [length * number // count for number in range(count + 1)]
     return [slice(*pair) for pair in itertools.pairwise(ends)]

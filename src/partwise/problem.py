@@ -323,7 +323,7 @@ class Problem:
 
         def piece(rows: slice) -> float | None:
             if plain is None:
-                part = led.rows(rows)  # type: ignore[union-attr]
+                part = led.rows(rows) if len(pieces) > 1 else led  # type: ignore[union-attr]
                 stats = part.penalized(name, part._plain(kind, shared))
             else:
                 own = [penalty.rows(rows) for penalty in obeyed]
@@ -466,12 +466,18 @@ class Problem:
         data = self.data.led_by(axis, self.model.n_components if products else 0)
         if data is None or axis == 0:
             return self if axis == 0 and data is not None else None
-        turned = Problem.__new__(Problem)
-        turned.data, turned.model = data, self.model.led_by(name)
-        turned.loss, turned.free = self.loss, self.free
+        turned = self._turned.get(name)
+        if turned is None:
+            turned = self._turned[name] = Problem.__new__(Problem)
+            turned.model, turned.loss = self.model.led_by(name), self.loss
+        turned.data, turned.free = data, self.free
         turned.factors, turned.penalties = self.factors, self.penalties
         turned.__dict__.update(floor=self.floor, level=self.level)
         return turned
+
+    @cached_property
+    def _turned(self) -> dict[str, Problem]:
+        return {}
 
     def _pieces(self, kind: str) -> list[slice]:
         # A model that is a product is never formed; others, and dense views of sparse rows, are.

@@ -111,3 +111,30 @@ def kkt(X, W, Ht):
                 total += (p * (F[i, j] - max(0.0, F[i, j] - gradient * f / p))) ** 2
         worst = max(worst, math.sqrt(total / scale))
     return worst
+
+
+def rational_sweep(X, F, A, slope, curve, free, floor, beta):
+    """One sweep of `kernels.rational_dense`, with the scalar equation solved by bisection."""
+    F = F.astype(np.float64)
+    for i in range(len(F)):
+        for l in range(F.shape[1]):
+            y = np.maximum(F[i] @ A.T, floor)
+            b, old = A[:, l], F[i, l]
+            up = np.sum(b * X[i] * y ** (beta - 2))
+            bend = np.sum(b * b * X[i] * y ** (beta - 3))
+            level = slope[l] + (np.sum(b / y) if beta == 0 else 0.0)
+            if (free.shape[0] and not free[i, l]) or (old == 0 and level >= up):
+                continue
+            if bend <= 0:
+                F[i, l] = 0
+                continue
+            d = up / bend - old
+
+            def excess(f, level=level, up=up, bend=bend, d=d):
+                return level + curve * f - up * (up / bend / (f + d)) ** (2 - beta)
+
+            new = optimize.brentq(excess, -d + 1e-13 * (up / bend), 1e9, xtol=1e-15, rtol=1e-14)
+            if new < 0.1 * old:
+                new = 0.1 * old if old * bend > 0.1 * up else max(new, 0.0)
+            F[i, l] = new
+    return F

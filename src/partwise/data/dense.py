@@ -18,6 +18,7 @@ __all__ = ["Dense"]
 BLOCK = 2**20
 # Entries of a piece with temporaries of its size, several of which stay in a core's cache.
 PIECE = 2**15
+SMALL = 2**14
 
 
 class Dense(Data):
@@ -39,12 +40,15 @@ class Dense(Data):
         return view
 
     def __matmul__(self, H: np.ndarray) -> np.ndarray:
+        pieces = self.spans(H.shape[1])
+        if len(pieces) == 1 and self.size < SMALL:
+            return self.array @ H
         out = np.empty((len(self.array), H.shape[1]), np.result_type(self.array, H))
 
         def piece(rows: slice) -> None:
             out[rows] = (H.T @ self.array[rows].T).T  # twice as fast as the other way round
 
-        each(piece, self.spans(H.shape[1]))
+        each(piece, pieces)
         return out
 
     @property
@@ -52,9 +56,14 @@ class Dense(Data):
         return Dense._view(self.array.T)
 
     def led_by(self, axis: int, k: int = 0) -> Dense:
-        return Dense._view(np.moveaxis(self.array, axis, 0))
+        if axis == 0:
+            return self
+        flat = self.array.ndim == 2
+        return Dense._view(self.array.T if flat else np.moveaxis(self.array, axis, 0))
 
     def spans(self, k: int, *, densify: bool = False) -> list[slice]:
+        if self.size < SMALL:
+            return [slice(0, self.shape[0])]
         per_row = max(1, self.size // max(1, self.shape[0]))
         if densify:
             return list(even_blocks(self.shape[0], max(4, PIECE // per_row)))

@@ -90,7 +90,7 @@ def quick_total(x, y, beta):  # type: ignore[no-untyped-def]
             size += a + b
         else:
             total += ratio - log(ratio) - 1.0
-            size += 1.0
+            size += ratio + 1.0
     return total, size
 
 

@@ -89,7 +89,7 @@ def _costs(x, y, beta, scale):  # type: ignore[no-untyped-def]
         for c in range(len(x)):
             ratio = np.float64(x[c]) / np.float64(y[c])
             total += ratio - log(ratio) - 1.0
-        scale[0] += len(x)
+        scale[0] += 2 * len(x)
     else:
         for c in range(len(x)):
             total += max(_divergence(np.float64(x[c]), np.float64(y[c]), beta), 0.0)

@@ -36,7 +36,7 @@ def _root(old, up, bend, slope, curve, beta):  # type: ignore[no-untyped-def]
         u = np.sqrt(a / level) if level > 0 else np.inf
         if curve > 0:
             # From above, Newton's method on a convex function does not pass its root.
-            u = min(u, (a / curve) ** (1 / 3))
+            u = min(u, (a / curve) ** (1 / 3) + max(-level, 0.0) / curve)
             for _ in range(20):
                 excess = (level + curve * u) * u * u - a
                 step = excess / ((2 * level + 3 * curve * u) * u)

@@ -1,0 +1,167 @@
+"""Kernels that go through X row by row equal their naive twins, at every length of a row."""
+
+import math
+
+import numpy as np
+import pytest
+from numba import njit
+from scipy import sparse
+
+from partwise import kernels
+from partwise.kernels._lines import take_block
+from partwise.kernels._logarithm import log
+from tests.oracle import naive
+from tests.oracle.test_kernels import BETAS, DTYPES, close, some
+
+# Around the lengths at which a vector, a line of vectors, a strip of columns are full.
+LENGTHS = [1, 7, 8, 9, 31, 32, 33, 63, 64, 65, 130]
+
+
+@njit
+def logs(x):
+    out = np.empty_like(x)
+    for i in range(x.size):
+        out[i] = log(x[i])
+    return out
+
+
+def test_logarithm():
+    rng = np.random.default_rng(0)
+    x = np.concatenate([np.exp(rng.uniform(-700, 700, 2000)), rng.uniform(0.6, 1.6, 2000), [1.0]])
+    np.testing.assert_allclose(logs(x), np.log(x), rtol=3e-16, atol=0)
+    # Near 1, where the logarithm is small, to all its digits.
+    close_to_one = 1 + rng.uniform(-1e-9, 1e-9, 100)
+    wanted = [math.log1p(v - 1) for v in close_to_one]
+    np.testing.assert_allclose(logs(close_to_one), wanted, rtol=3e-16)
+    assert logs(np.zeros(1))[0] == pytest.approx(math.log(2.2250738585072014e-308))
+
+
+@njit
+def taken(B, p, A, indices, start):
+    take_block(B, p, A, indices, start)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("index", [np.int32, np.int64])
+@pytest.mark.parametrize("k", [3, 8, 9, 16, 20])
+def test_take_block(dtype, index, k):
+    rng = np.random.default_rng(0)
+    A, indices = rng.random((50, k)).astype(dtype), rng.integers(0, 50, 30).astype(index)
+    B = np.zeros((k, 32), dtype)
+    taken(B, 16, A, indices, 5)
+    wanted = np.zeros_like(B)
+    full = k // 8 * 8
+    wanted[:full, 16:24] = A[indices[5:13], :full].T
+    np.testing.assert_array_equal(B, wanted)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("index", [np.int32, np.int64])
+@pytest.mark.parametrize("k", [1, 4, 50])
+def test_sparse_products(dtype, index, k):
+    rng = np.random.default_rng(1)
+    X = sparse.random_array((40, 90), density=0.2, rng=rng, format="csr", dtype=dtype)
+    X.sort_indices()
+    indptr, indices = X.indptr.astype(index), X.indices.astype(index)
+    H, W = rng.random((90, k)).astype(dtype), rng.random((40, k)).astype(dtype)
+    dense = X.toarray().astype(np.float64)
+    out = np.full((30, k), np.nan, dtype)
+    kernels.sparse_product(indptr[5:36], indices, X.data, H, out)
+    close(out, dense[5:35] @ H, dtype)
+    out = np.ones((50, k), dtype)
+    kernels.add_columns(indptr, indices, X.data, W, 20, out)
+    close(out, 1 + (dense.T @ W)[20:70], dtype)
+
+
+def rows_and_factors(columns, k, dtype, beta, seed=0):
+    rng = np.random.default_rng(seed)
+    X = np.ceil(4 * rng.random((5, columns))) * (rng.random((5, columns)) < 0.7)
+    if beta == 0:
+        X += 0.1
+    F, A = rng.random((5, k)), rng.random((columns, k))
+    F[1, 0] = 0
+    A[:, k // 2] *= rng.random(columns) < 0.5
+    return X.astype(dtype), F.astype(dtype), A.astype(dtype)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("beta", [0.0, 1.0])
+@pytest.mark.parametrize("columns", LENGTHS)
+@pytest.mark.parametrize("curve", [0.0, 0.7])
+def test_rational_sweeps(dtype, beta, columns, curve):
+    k = 9
+    X, F, A = rows_and_factors(columns, k, dtype, beta)
+    slope = (A.sum(axis=0) if beta == 1 else np.zeros(k, dtype)) + dtype(0.3)
+    floor, free = dtype(1e-12), some(5, k)
+    wanted = naive.rational_sweep(X, F, A, slope, curve, free, floor, beta)
+    how = (slope, curve, free, 1, floor)
+    found = F.copy()
+    cost = kernels.rational_dense(X, found, A, *how, beta)
+    tolerance = 1e-9 if dtype is np.float64 else 2e-3
+    np.testing.assert_allclose(found, wanted, rtol=tolerance, atol=tolerance)
+    Y = found.astype(np.float64) @ A.T
+    with np.errstate(divide="ignore", invalid="ignore"):
+        kept = np.where(X > 0, X * np.log(X / Y), 0) - X if beta else X / Y - np.log(X / Y) - 1
+    assert cost == pytest.approx(kept.sum(), rel=1e-9 if dtype is np.float64 else 1e-4)
+    if beta == 1:
+        again, rows = F.copy(), sparse.csr_array(X)
+        other = kernels.rational_sparse(rows.indptr, rows.indices, rows.data, again, A, *how)
+        np.testing.assert_allclose(again, found, rtol=tolerance, atol=tolerance)
+        assert other == pytest.approx(cost, rel=1e-9 if dtype is np.float64 else 1e-4)
+
+
+@pytest.mark.parametrize("beta", [0.0, 1.0])
+@pytest.mark.parametrize("seed", range(20))
+def test_rational_sweeps_lower_the_objective_of_every_row(beta, seed):
+    X, F, A = rows_and_factors(40, 6, np.float64, beta, seed)
+    F *= 10.0 ** np.random.default_rng(seed).uniform(-3, 3)
+    slope = A.sum(axis=0) if beta == 1 else np.zeros(6)
+
+    def objective(F):
+        Y = np.maximum(F @ A.T, 1e-300)
+        return np.array(
+            [
+                math.fsum(float(naive.divergence(a, b, beta)) for a, b in zip(*pair, strict=True))
+                for pair in zip(X, Y, strict=True)
+            ]
+        )
+
+    before = objective(F)
+    for _ in range(8):
+        kernels.rational_dense(X, F, A, slope, 0.0, np.empty((0, 6), bool), 1, 1e-300, beta)
+        after = objective(F)
+        assert (after <= before * (1 + 1e-12)).all()
+        before = after
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("beta", BETAS)
+@pytest.mark.parametrize("columns", LENGTHS)
+@pytest.mark.parametrize("turned", [False, True])
+def test_parts_and_loss_of_a_product(dtype, beta, columns, turned):
+    X, F, A = rows_and_factors(columns, 4, dtype, 0.0)
+    floor = dtype(0.2)  # some entries of the model are below it
+    if turned:
+        X = np.asfortranarray(X)
+    Y = np.maximum(F.astype(np.float64) @ A.T, floor)
+    negative, positive = np.full_like(F, np.nan), np.full_like(F, np.nan)
+    kernels.product_split(X, F, A, beta, floor, negative, positive)
+    close(negative, (X * Y ** (beta - 2)) @ A, dtype)
+    if beta != 1:
+        close(positive, Y ** (beta - 1) @ A, dtype)
+    total, scale = kernels.product_loss(X, F, A, beta, floor)
+    wanted = np.empty(X.size)
+    kernels.beta_values(X.astype(np.float64).ravel(), Y.ravel(), beta, wanted)
+    assert total == pytest.approx(wanted.sum(), rel=1e-9 if dtype is np.float64 else 1e-3)
+    assert scale >= 0
+
+
+@pytest.mark.parametrize("beta", [0.0, 1.0])
+def test_quick_total(beta):
+    rng = np.random.default_rng(0)
+    x, y = rng.gamma(1.0, size=(2, 1001)) + 0.01
+    if beta:
+        x[:100] = 0
+    total, size = kernels.quick_total(x, y, beta)
+    assert total == pytest.approx(kernels.beta_total(x, y, beta), rel=1e-13)
+    assert size > 0
