@@ -134,6 +134,30 @@ def test_rational_sweeps_lower_the_objective_of_every_row(beta, seed):
         before = after
 
 
+@pytest.mark.parametrize("curve", [0.0, 0.5])
+@pytest.mark.parametrize("beta", [0.0, 1.0])
+def test_a_rational_step_that_would_take_away_an_only_support(beta, curve):
+    """Only the second component explains the last column, and all others pull it to zero."""
+    X = np.array([[1.0, 1.0, 1.0, 1e-3]])
+    A = np.array([[1.0, 1.0], [1.0, 1.0], [1.0, 1.0], [1e-9 * (beta == 0), 1.0]])
+    F = np.array([[300.0, 20.0]])
+    slope = A.sum(axis=0) if beta == 1 else np.zeros(2)
+
+    def objective(F):
+        Y = F @ A.T
+        terms = [naive.divergence(a, b, beta) for a, b in zip(X[0], Y[0], strict=True)]
+        return math.fsum(map(float, terms)) + 0.5 * curve * float(np.sum(F**2))
+
+    before = objective(F)
+    for _ in range(60):
+        none = np.empty((0, 2), bool)
+        kernels.rational_dense(X, F, A, slope, curve, none, 1, 1e-300, beta)
+        after = objective(F)
+        assert after <= before * (1 + 1e-12)
+        before = after
+    assert F[0, 1] > 0
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("beta", BETAS)
 @pytest.mark.parametrize("columns", LENGTHS)

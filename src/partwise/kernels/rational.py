@@ -20,30 +20,33 @@ __all__ = ["rational_dense", "rational_sparse"]
 
 
 @compiled(error_model="numpy")
-def _root(old, up, bend, slope, curve, beta):  # type: ignore[no-untyped-def]
-    # Where slope + curve f = a / (f + d)^(2 − β), whose right side has at the old f the value
+def _meeting(a, level, curve, beta):  # type: ignore[no-untyped-def]
+    # The u > 0 with level + curve u = a / u^(2 − β).
+    if beta == 1.0:
+        return 2 * a / (level + np.sqrt(level * level + 4 * curve * a))
+    u = np.sqrt(a / level) if level > 0 else np.inf
+    if curve > 0:
+        # From above, Newton's method on a convex function does not pass its root.
+        u = min(u, (a / curve) ** (1 / 3) + max(-level, 0.0) / curve)
+        for _ in range(50):
+            excess = (level + curve * u) * u * u - a
+            step = excess / ((2 * level + 3 * curve * u) * u)
+            u -= step
+            if not step > 1e-13 * u:
+                break
+    return u
+
+
+@compiled(error_model="numpy")
+def _root(old, up, bend, level, curve, beta):  # type: ignore[no-untyped-def]
+    # Where level + curve f = a / (f + d)^(2 − β), whose right side has at the old f the value
     # ``up`` and the derivative −(2 − β) bend.
     if bend <= 0:
         return 0.0
     u = up / bend
     d = u - old
-    level = slope - curve * d
-    if beta == 1.0:
-        a = up * u
-        u = 2 * a / (level + np.sqrt(level * level + 4 * curve * a))
-    else:
-        a = up * u * u
-        u = np.sqrt(a / level) if level > 0 else np.inf
-        if curve > 0:
-            # From above, Newton's method on a convex function does not pass its root.
-            u = min(u, (a / curve) ** (1 / 3) + max(-level, 0.0) / curve)
-            for _ in range(20):
-                excess = (level + curve * u) * u * u - a
-                step = excess / ((2 * level + 3 * curve * u) * u)
-                u -= step
-                if not step > 1e-12 * u:
-                    break
-    new = u - d
+    a = up * u if beta == 1.0 else up * u * u
+    new = _meeting(a, level - curve * d, curve, beta) - d
     # An entry on which much of the model rests falls in steps: its own pole is near zero.
     if new < 0.1 * old:
         new = 0.1 * old if old * bend > 0.1 * up else max(new, 0.0)
@@ -119,6 +122,39 @@ def _cost(values, n, beta):  # type: ignore[no-untyped-def]
 
 
 @compiled(error_model="numpy")
+def _penalty(f, slope, curve):  # type: ignore[no-untyped-def]
+    total = 0.0
+    for l in range(len(f)):
+        total += (slope[l] + 0.5 * curve * f[l]) * f[l]
+    return total
+
+
+@compiled(error_model="numpy")
+def _improve(f, B, values, sums, stored, slope, curve, free, repeats, floor, beta, keep, old):  # type: ignore[no-untyped-def]  # noqa: E501
+    # Sweeps over a row, or, should they have raised its objective, one multiplicative update,
+    # the minimum of a majorizer, whose poles are at zero. Returns the row's cost.
+    old[:] = f
+    _see(f, B, values, sums, floor, beta, keep)
+    cost, linear = _cost(values, stored, beta), _penalty(f, slope, curve)
+    _descend(f, B, values, sums, slope, curve, free, repeats, floor, beta, keep)
+    new_cost = _cost(values, stored, beta)
+    digits = 1e-12 if f.itemsize == 8 else 1e-5
+    limit = cost + linear + digits * (abs(cost) + abs(linear))
+    if new_cost + _penalty(f, slope, curve) <= limit:
+        return new_cost
+    _see(old, B, values, sums, floor, beta, keep)
+    f[:] = old
+    for l in range(len(f)):
+        _move(sums, values, B, l, f.dtype.type(0), floor, l, beta, keep)
+        up, level = float(sums[0]), slope[l] + float(sums[2])
+        if free[l] and level + curve * old[l] > 0:
+            a = up * old[l] if beta == 1.0 else up * float(old[l]) ** 2
+            f[l] = _meeting(a, level, curve, beta) if a > 0 else 0.0
+    _see(f, B, values, sums, floor, beta, keep)
+    return _cost(values, stored, beta)
+
+
+@compiled(error_model="numpy")
 def rational_sparse(indptr, indices, data, F, A, slope, curve, free, repeats, floor):  # type: ignore[no-untyped-def]
     """Lower the Kullback–Leibler divergence of compressed rows from ``F Aᵀ`` over ``F ≥ 0``.
 
@@ -132,7 +168,8 @@ def rational_sparse(indptr, indices, data, F, A, slope, curve, free, repeats, fl
     The derivative in one entry f is ``slope + curve f − Σ b x / (rest + f b)``. The sum is
     replaced by one pole ``a / (f + d)`` with its value and derivative: as 1 / Σ is concave,
     the sum is at least that, so that a step upwards never passes the minimum, and is longer
-    than Newton's.
+    than Newton's. A row whose objective rose all the same is updated from where it was by the
+    multiplicative update, which cannot raise it.
 
     Returns ``Σ x log(x / y) − x`` over stored entries at the new F, in float64. Cost
     O(stored · k · repeats).
@@ -149,6 +186,7 @@ def rational_sparse(indptr, indices, data, F, A, slope, curve, free, repeats, fl
     table = np.zeros(k * longest, F.dtype)
     room = np.zeros(5 * longest, F.dtype)
     sums = np.zeros(3, F.dtype)
+    spare = np.zeros(k, F.dtype)
     everywhere = np.ones(k, np.bool_)
     total = 0.0
     for i in range(rows):
@@ -168,9 +206,9 @@ def rational_sparse(indptr, indices, data, F, A, slope, curve, free, repeats, fl
             B[l, stored:] = 0
         f = F[i]
         allowed = free[i] if free.shape[0] > 0 else everywhere
-        _see(f, B, values, sums, floor, 1.0, True)
-        _descend(f, B, values, sums, slope, curve, allowed, repeats, floor, 1.0, True)
-        total += _cost(values, stored, 1.0)
+        total += _improve(
+            f, B, values, sums, stored, slope, curve, allowed, repeats, floor, 1.0, True, spare
+        )
     return total
 
 
@@ -195,13 +233,14 @@ def rational_dense(X, F, A, slope, curve, free, repeats, floor, beta):  # type: 
             B[l, p] = A[p, l]
     values = np.zeros((5, n), F.dtype)
     sums = np.zeros(3, F.dtype)
+    spare = np.zeros(k, F.dtype)
     everywhere = np.ones(k, np.bool_)
     total = 0.0
     for i in range(rows):
         f = F[i]
         values[0, :columns] = X[i]
         allowed = free[i] if free.shape[0] > 0 else everywhere
-        _see(f, B, values, sums, floor, beta, False)
-        _descend(f, B, values, sums, slope, curve, allowed, repeats, floor, beta, False)
-        total += _cost(values, columns, beta)
+        total += _improve(
+            f, B, values, sums, columns, slope, curve, allowed, repeats, floor, beta, False, spare
+        )
     return total

@@ -52,6 +52,8 @@ class ScalarNewton(Solver):
             return f"the {problem.loss.name} is another loss"
         if len(problem.model.names) != 2:
             return f"the model {type(problem.model).__name__} is not bilinear"
+        if problem.data.is_sparse and problem.loss.flat_positive is None:
+            return f"the data are sparse, and every zero counts in the {problem.loss.name}"
         if problem.data.led_by(1) is None:
             return "the data come in blocks of rows"
         bad = [p.name for ps in problem.penalties.values() for p in ps if not p.shifts]

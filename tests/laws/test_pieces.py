@@ -1,0 +1,145 @@
+"""How the work is cut, and among how many threads it is shared, does not change the answer."""
+
+import threading
+import time
+
+import numpy as np
+import pytest
+from scipy import sparse
+from threadpoolctl import threadpool_info, threadpool_limits
+
+from partwise import NMF, _threads, losses, penalties
+from partwise.data import as_data
+from partwise.data import sparse as sparse_views
+from partwise.init import make_start
+from partwise.models import Bilinear
+from partwise.problem import Problem
+from partwise.solvers import run
+from tests.laws.declared import ALL_SOLVERS, LOSSES, label, serves
+
+SHAPE, K = (230, 170), 9
+
+
+def problem_of(loss, storage, obeyed=()):
+    rng = np.random.default_rng(0)
+    X = np.ceil(9 * rng.random(SHAPE)) * (rng.random(SHAPE) < 0.4)
+    if loss.needs_positive_data:
+        X += 0.1
+    data = as_data(
+        {"dense": X, "fortran": np.asfortranarray(X), "csr": sparse.csr_array(X)}[storage]
+    )
+    model = Bilinear(K)
+    _, factors = make_start(data, model, "random", rng)
+    each = {name: (penalties.NonNegative(), *obeyed) for name in model.names}
+    return Problem(data, model, loss, factors, each)
+
+
+def factors_after(problem, solver, iterations=4):
+    result = run(problem, solver, tol=0, max_iter=iterations, rng=np.random.default_rng(0))
+    return np.concatenate([F.ravel() for F in result.factors.values()]), result.objective_history
+
+
+@pytest.fixture
+def small_pieces(monkeypatch):
+    monkeypatch.setattr(_threads, "PIECE", 1e4)
+    monkeypatch.setattr(_threads, "ENTRIES", 5)
+    monkeypatch.setattr(sparse_views, "SPARSE_PIECE", 1e4)
+
+
+CASES = [
+    pytest.param(loss, name, storage, id=f"{label(loss)} {name} {storage}")
+    for loss in LOSSES
+    for name in sorted(ALL_SOLVERS)
+    for storage in ("dense", "fortran", "csr")
+    if serves(ALL_SOLVERS[name], problem_of(loss, storage))
+]
+
+
+@pytest.mark.parametrize(("loss", "name", "storage"), CASES)
+def test_pieces_do_not_change_the_answer(loss, name, storage, small_pieces, monkeypatch):
+    solver = ALL_SOLVERS[name]
+    in_pieces, history = factors_after(problem_of(loss, storage, (penalties.L1(0.1),)), solver)
+    monkeypatch.setattr(_threads, "PIECE", 1e30)
+    monkeypatch.setattr(sparse_views, "SPARSE_PIECE", 1e30)
+    at_once, other = factors_after(problem_of(loss, storage, (penalties.L1(0.1),)), solver)
+    np.testing.assert_allclose(history, other, rtol=1e-9)
+    np.testing.assert_allclose(in_pieces, at_once, rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize(("loss", "name", "storage"), CASES)
+def test_threads_do_not_change_a_bit(loss, name, storage, small_pieces, monkeypatch):
+    solver = ALL_SOLVERS[name]
+    alone, _ = factors_after(problem_of(loss, storage), solver)
+    monkeypatch.setattr(_threads, "_allowance", lambda: 3)
+    with _threads.one_pool():
+        assert _threads.held() == 3
+        shared, _ = factors_after(problem_of(loss, storage), solver)
+    np.testing.assert_array_equal(alone, shared)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_large_sparse_data_are_not_copied(dtype, monkeypatch):
+    """Beyond what memory allows the products with Xᵀ go through X itself."""
+    found = []
+    for allowed in (1e8, -1e12):
+        monkeypatch.setattr(sparse_views, "COPY", allowed)
+        monkeypatch.setattr(sparse_views, "SPARSE_PIECE", 1e4)
+        problem = problem_of(losses.Frobenius(), "csr")
+        problem.data = as_data(problem.data.matrix.astype(dtype))
+        problem.factors = {name: F.astype(dtype) for name, F in problem.factors.items()}
+        found.append(factors_after(problem, ALL_SOLVERS["cd"])[1])
+        assert ("_transposed" in problem.data.__dict__) == (allowed > 0)
+    np.testing.assert_allclose(*found, rtol=1e-10 if dtype is np.float64 else 1e-4)
+
+
+# --- the pool itself -----------------------------------------------------------------------
+
+
+def test_each_keeps_the_order_and_passes_errors_on(monkeypatch):
+    monkeypatch.setattr(_threads, "_allowance", lambda: 4)
+    with _threads.one_pool():
+        assert _threads.each(lambda n: n * n, range(100)) == [n * n for n in range(100)]
+
+        def wait(n):
+            time.sleep(0.002)
+            return threading.current_thread().name
+
+        names = set(_threads.each(wait, range(40)))
+        assert any(name.startswith("partwise") for name in names)
+        nested = _threads.each(lambda n: _threads.each(lambda m: m + n, range(3)), range(3))
+        assert nested == [[0, 1, 2], [1, 2, 3], [2, 3, 4]]
+
+        def fail(n):
+            if n == 7:
+                raise OverflowError(str(n))
+
+        with pytest.raises(OverflowError, match="7"):
+            _threads.each(fail, range(20))
+
+
+def blas_threads():
+    return [lib["num_threads"] for lib in threadpool_info() if lib["user_api"] == "blas"]
+
+
+def test_a_limit_set_by_the_user_is_kept():
+    with threadpool_limits(1, user_api="blas"), _threads.one_pool():
+        assert _threads.held() == 1
+    assert _threads.held() == 1
+
+
+def test_blas_has_its_threads_back_after_fits_side_by_side():
+    X = np.random.default_rng(0).random((60, 40))
+    with threadpool_limits(2, user_api="blas"):
+        before = blas_threads()
+        for _ in range(5):
+            fits = [
+                threading.Thread(
+                    target=NMF(3, n_init=3, n_jobs=2, tol=0, max_iter=5).fit, args=(X,)
+                )
+                for _ in range(3)
+            ]
+            for fit in fits:
+                fit.start()
+            for fit in fits:
+                fit.join()
+            assert blas_threads() == before
