@@ -105,9 +105,9 @@ class Split:
 class Entries:
     """Rows of X entry by entry, ``X[i, j] ≈ Σ_l F[i, l] design[j, l]``.
 
-    The objective of a row f is ``Σ (its loss − y) + slope · f + ½ curve ‖f‖²``, the sum over
-    its stored entries alone, where the part of the loss that is linear in the model y is in
-    ``slope`` (k,), as are penalties.
+    The objective of a row f is a sum over its stored entries, plus ``slope · f + ½ curve
+    ‖f‖²``: the part of the loss that is linear in the model y is in ``slope`` (k,), as are
+    penalties.
 
     Attributes
     ----------
@@ -311,19 +311,18 @@ class Problem:
     ) -> float | None:
         # Update one factor; ``plain`` are its statistics, where they are there already;
         # ``judge``: return the part of the objective that depends on it, if that is known.
-        led = self.led_by(name, kind)
+        led: Any = self.led_by(name, kind)
         if plain is None and led is None:
             plain = self._summed_up(name, kind)
         F, obeyed, free = self.factors[name], self.penalties[name], self.free_entries(name)
         if plain is None:
-            assert led is not None
             shared, pieces = led._shared(kind), led._pieces(kind)
         else:
             pieces = spans(len(F), 20.0 * F.shape[1] ** 2)
 
         def piece(rows: slice) -> float | None:
             if plain is None:
-                part = led.rows(rows) if len(pieces) > 1 else led  # type: ignore[union-attr]
+                part = led.rows(rows) if len(pieces) > 1 else led
                 stats = part.penalized(name, part._plain(kind, shared))
             else:
                 own = [penalty.rows(rows) for penalty in obeyed]
@@ -346,9 +345,19 @@ class Problem:
                 value = self._loss_by_blocks() + own
             return value + others
         flat = (self.loss.flat_positive or 0.0) * self.model.total(self.factors)
-        if moved + flat - own < _CANCELLATION[self.data.dtype.char] * flat:
-            return self._loss_by_blocks() + own + others
-        return moved + flat + own + others
+        value = moved + flat + self._constant
+        size = abs(moved) + flat + abs(self._constant)
+        if value < _CANCELLATION[self.data.dtype.char] * size:
+            value = self._loss_by_blocks()
+        return value + own + others
+
+    @cached_property
+    def _constant(self) -> float:
+        def piece(rows: slice) -> float:
+            part: Any = self.data.rows(rows)
+            return self.loss.constant(part.stored if part.is_sparse else part.to_dense())
+
+        return sum(each(piece, self.data.spans(10)))
 
     def _sweep_blocks(self, update: Update, kind: str, then: str) -> Statistics:
         # One pass over X: rows of the first factor move, and what the second one needs is

@@ -466,7 +466,7 @@ def test_no_warning_at_tol_zero_or_when_converged_in_the_last_iteration():
 @quiet
 def test_solver_auto_takes_the_one_that_serves():
     assert NMF(3).fit(data()).solver_ == "cd"
-    assert NMF(3, beta_loss="kullback-leibler", max_iter=9).fit(data()).solver_ == "newton"
+    assert NMF(3, beta_loss="kullback-leibler", max_iter=9).fit(data()).solver_ == "rational"
 
 
 @quiet

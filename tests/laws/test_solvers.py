@@ -430,7 +430,7 @@ def test_default_table_prefers_the_faster():
     quadratic = make_problem(np.ones((5, 4)), losses.Frobenius())
     assert as_solver("auto", quadratic).name == "cd"
     kullback = make_problem(np.ones((5, 4)), losses.KullbackLeibler())
-    assert as_solver("auto", kullback).name == "newton"
+    assert as_solver("auto", kullback).name == "rational"
     blocks = make_problem(np.ones((9, 4)), losses.KullbackLeibler(), storage="blocks")
     assert as_solver("auto", blocks).name == "amu"
     mine = ALL_SOLVERS["hals"]

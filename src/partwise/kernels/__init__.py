@@ -12,7 +12,15 @@ import importlib
 import typing
 
 _FILES = {
-    "beta": ("beta_negative", "beta_positive", "beta_total", "beta_values", "quick_total"),
+    "beta": (
+        "beta_negative",
+        "beta_positive",
+        "beta_total",
+        "beta_values",
+        "quick_total",
+        "sum_log",
+        "sum_x_log_x",
+    ),
     "multiplicative": ("multiplicative_update",),
     "nnls": ("solve_rows",),
     "products": ("product_loss", "product_split"),

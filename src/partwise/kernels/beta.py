@@ -15,7 +15,15 @@ import numpy as np
 from partwise.kernels._compile import compiled
 from partwise.kernels._logarithm import log
 
-__all__ = ["beta_negative", "beta_positive", "beta_total", "beta_values", "quick_total"]
+__all__ = [
+    "beta_negative",
+    "beta_positive",
+    "beta_total",
+    "beta_values",
+    "quick_total",
+    "sum_log",
+    "sum_x_log_x",
+]
 
 
 @compiled(inline="always", error_model="numpy")
@@ -92,6 +100,24 @@ def quick_total(x, y, beta):  # type: ignore[no-untyped-def]
             total += ratio - log(ratio) - 1.0
             size += ratio + 1.0
     return total, size
+
+
+@compiled(error_model="numpy", fastmath={"contract", "nsz", "reassoc"})
+def sum_x_log_x(x):  # type: ignore[no-untyped-def]
+    """Return ``Σ x log x`` in float64, 0 log 0 = 0; a flat array."""
+    total = 0.0
+    for i in range(x.size):
+        total += x[i] * log(np.float64(x[i]))
+    return total
+
+
+@compiled(error_model="numpy", fastmath={"contract", "nsz", "reassoc"})
+def sum_log(x):  # type: ignore[no-untyped-def]
+    """Return ``Σ log x`` in float64; a flat array."""
+    total = 0.0
+    for i in range(x.size):
+        total += log(np.float64(x[i]))
+    return total
 
 
 @compiled(error_model="numpy")

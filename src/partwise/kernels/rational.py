@@ -112,12 +112,11 @@ def _see(f, B, values, sums, floor, beta, keep):  # type: ignore[no-untyped-def]
 
 @compiled(error_model="numpy", fastmath={"contract", "nsz", "reassoc"})
 def _cost(values, n, beta):  # type: ignore[no-untyped-def]
-    # Σ x log(x / y) − x, or Σ x / y − log(x / y) − 1, in float64.
+    # What depends on y and is not linear in it: −Σ x log y, or Σ x / y + log y; in float64.
     total = 0.0
     for p in range(n):
-        x = np.float64(values[0, p])
-        ratio = x / np.float64(values[1, p])
-        total += x * (log(ratio) - 1.0) if beta == 1.0 else ratio - log(ratio) - 1.0
+        x, y = np.float64(values[0, p]), np.float64(values[1, p])
+        total += -x * log(y) if beta == 1.0 else x / y + log(y)
     return total
 
 
@@ -130,7 +129,7 @@ def _penalty(f, slope, curve):  # type: ignore[no-untyped-def]
 
 
 @compiled(error_model="numpy")
-def _improve(f, B, values, sums, stored, slope, curve, free, repeats, floor, beta, keep, old):  # type: ignore[no-untyped-def]  # noqa: E501
+def _improve(f, B, values, sums, stored, slope, curve, free, repeats, floor, beta, keep, old):  # type: ignore[no-untyped-def]
     # Sweeps over a row, or, should they have raised its objective, one multiplicative update,
     # the minimum of a majorizer, whose poles are at zero. Returns the row's cost.
     old[:] = f
@@ -171,8 +170,8 @@ def rational_sparse(indptr, indices, data, F, A, slope, curve, free, repeats, fl
     than Newton's. A row whose objective rose all the same is updated from where it was by the
     multiplicative update, which cannot raise it.
 
-    Returns ``Σ x log(x / y) − x`` over stored entries at the new F, in float64. Cost
-    O(stored · k · repeats).
+    Returns ``−Σ x log y`` over stored entries at the new F, in float64. Cost O(stored · k ·
+    repeats).
 
     Source: coordinate descent after Hsieh & Dhillon (2011), KDD, section 3.2, and Hien &
     Gillis (2021), Journal of Scientific Computing 87, section 3.2, with another model.
@@ -220,8 +219,8 @@ def rational_dense(X, F, A, slope, curve, free, repeats, floor, beta):  # type: 
     first sum belongs to a concave part, and stays what it is at the old f; the second one is
     replaced by one pole ``a / (f + d)²``, below it since 1 / √Σ is concave.
 
-    Returns ``Σ x log(x / y) − x``, for ``beta`` = 0 the whole divergence. Cost O(rows ·
-    columns · k · repeats).
+    Returns ``−Σ x log y``, for ``beta`` = 0 ``Σ x / y + log y``. Cost O(rows · columns · k ·
+    repeats).
     """
     rows, k = F.shape
     line = LINE // F.itemsize

@@ -61,6 +61,10 @@ class Loss(ABC):
         """Return Σ d(x, y), accumulated in float64."""
         return float(self.value(x, y).sum(dtype=np.float64))
 
+    def constant(self, x: np.ndarray) -> float:
+        """Return what Σ d(x, y) of a `rational` loss has that does not depend on y, in float64."""
+        return 0.0
+
     def split(
         self, X: np.ndarray, F: np.ndarray, A: np.ndarray, floor: float
     ) -> tuple[np.ndarray, np.ndarray | None] | None:

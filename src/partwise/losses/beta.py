@@ -85,6 +85,9 @@ class KullbackLeibler(Beta):
     flat_positive = 1.0
     rational = True
 
+    def constant(self, x: np.ndarray) -> float:
+        return float(kernels.sum_x_log_x(_flat(x)) - x.sum(dtype=np.float64))
+
     def __init__(self) -> None:
         super().__init__(1.0)
         self.name = "Kullback-Leibler divergence"
@@ -94,6 +97,9 @@ class ItakuraSaito(Beta):
     """Itakura–Saito divergence, d(x, y) = x/y − log(x/y) − 1: power spectra."""
 
     rational = True
+
+    def constant(self, x: np.ndarray) -> float:
+        return float(-kernels.sum_log(_flat(x)) - x.size)
 
     def __init__(self) -> None:
         super().__init__(0.0)

@@ -12,7 +12,7 @@ from partwise.solvers.multiplicative import (
     MultiplicativeUpdate,
 )
 from partwise.solvers.project import project_rows
-from partwise.solvers.scalar_newton import ScalarNewton
+from partwise.solvers.rational import RationalDescent
 
 __all__ = [
     "SOLVERS",
@@ -24,7 +24,7 @@ __all__ = [
     "Momentum",
     "MultiplicativeUpdate",
     "Progress",
-    "ScalarNewton",
+    "RationalDescent",
     "Solver",
     "State",
     "as_solver",

@@ -13,14 +13,14 @@ from partwise.solvers.multiplicative import (
     MaximizationEqualization,
     MultiplicativeUpdate,
 )
-from partwise.solvers.scalar_newton import ScalarNewton
+from partwise.solvers.rational import RationalDescent
 
 __all__ = ["SOLVERS", "as_solver"]
 
 # In order of preference: solver="auto" takes the first that can serve the problem.
 SOLVERS: dict[str, Callable[[], Solver]] = {
     "cd": CoordinateDescent,
-    "newton": ScalarNewton,
+    "rational": RationalDescent,
     "amu": AcceleratedMultiplicative,
     "me": MaximizationEqualization,
     "mu": MultiplicativeUpdate,
