@@ -105,7 +105,7 @@ def test_itakura_saito_finds_the_notes_of_a_piano(real_data):
     X = real_data("audio_nmflib", "Piano")["X"] ** 2
     X = np.maximum(X, 1e-12 * X.max())
     model = NMF(
-        6, beta_loss="itakura-saito", init="random", n_init=4, n_jobs=2, max_iter=500, tol=0,
+        6, beta_loss="itakura-saito", init="random", n_init=6, n_jobs=2, max_iter=300, tol=0,
         random_state=0,
     )  # fmt: skip
     W = model.fit_transform(X)

@@ -16,7 +16,7 @@ __all__ = ["CoordinateDescent"]
 # The first iterations are single sweeps, not extrapolated: far from a solution, solving for
 # one factor to the end can drive a penalized component to zero, from where no coordinate
 # leads back.
-PLAIN = 3
+PLAIN, PLAIN_PENALIZED = 3, 5
 
 
 class CoordinateDescent(Solver):
@@ -73,7 +73,12 @@ class CoordinateDescent(Solver):
         return f"the penalty {bad[0]} cannot be folded into a quadratic" if bad else None
 
     def start(self, problem: Problem, rng: Any) -> Momentum:
-        state = Momentum(plain=PLAIN, rng=rng)
+        penalized = any(
+            np.any(penalty.slope(problem.factors[name]))
+            for name, obeyed in problem.penalties.items()
+            for penalty in obeyed
+        )
+        state = Momentum(plain=PLAIN_PENALIZED if penalized else PLAIN, rng=rng)
         if self.extrapolate:
             state.prepare(problem)
         return state
@@ -82,7 +87,7 @@ class CoordinateDescent(Solver):
         order = np.arange(problem.model.n_components)
         if self.shuffle:
             order = state.rng.permutation(order)
-        repeats = 1 if state.iteration < PLAIN else self.repeats
+        repeats = 1 if state.iteration < state.plain else self.repeats
         state.begin(problem)
 
         def update(name: str, rows: slice, F: np.ndarray, normal: Normal, free: np.ndarray) -> None:
