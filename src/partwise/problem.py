@@ -498,7 +498,7 @@ class Problem:
         if kind == "normal" or (kind == "split" and self.loss.quadratic):
             return self.data.spans(self.model.n_components)
         densify = (kind == "split" or kind == "loss") and not self._visits_stored_only
-        return self.data.spans(3 * self.model.n_components, densify=densify and formed)
+        return self.data.spans(20 * self.model.n_components, densify=densify and formed)
 
     def _shared(self, kind: str) -> Any:
         # What all pieces of rows of the first factor have in common.
