@@ -23,6 +23,8 @@ __all__ = ["Entries", "Normal", "Problem", "Split"]
 # Below this share of ½‖X‖² the value from Gram products has lost too many digits, and the
 # residual is formed block by block instead.
 _CANCELLATION = {"f": 1e-2, "d": 1e-5}
+# Below this share of ‖X‖² a residual in float32 is mostly rounding.
+_ROUNDING = 1e-9
 # Model entries count as at least this share of the mean of X in a loss that divides by them.
 _SMALLEST_MODEL = {"f": 1e-12, "d": 1e-30}
 _TINY = 1e-300
@@ -582,14 +584,23 @@ class Problem:
     def _loss_of_block(self) -> float:
         if self._visits_stored_only:
             return self._loss_at_stored()
-        if self.loss.quadratic:  # only asked for where digits are short
-            double = {name: F.astype(np.float64) for name, F in self.factors.items()}
-            return self.loss.total(self.data.to_dense(), self.model.forward(double))
+        if self.loss.quadratic:
+            return self._residual(self.factors)
         x, product = self.data.strided(), self.model.as_product(self.factors)
         total = None if product is None else self.loss.total_of(x, *product, self.floor)
         return (
             self.loss.total(self.data.to_dense(), self._model_values()) if total is None else total
         )
+
+    def _residual(self, factors: dict[str, np.ndarray]) -> float:
+        # ½‖X − X̂‖², only asked for where Gram products cancel.
+        x = self.data.to_dense()
+        rest = self.model.forward(factors)
+        rest -= x
+        value = 0.5 * kernels.inner(rest, rest)
+        if rest.dtype == np.float32 and value < _ROUNDING * kernels.inner(x, x):
+            return self._residual({name: F.astype(np.float64) for name, F in factors.items()})
+        return value
 
     def _loss_at_stored(self) -> float:
         # d(0, y) is proportional to y: the whole of X̂ through column sums, minus the part

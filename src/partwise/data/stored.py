@@ -86,7 +86,7 @@ class Stored(Data):
     """
 
     in_memory = False
-    block_bytes = 2**24
+    block_bytes = 2**25
 
     def __init__(self, reader: Reader, *, exponent: int = 0) -> None:
         self.reader = reader
@@ -151,12 +151,7 @@ class Stored(Data):
         self, *, densify: bool = False, height: int | None = None
     ) -> Iterator[tuple[slice, Data]]:
         for rows, block in self.read(height):
-            inner = (
-                block.blocks(densify=densify)
-                if height is None
-                else even_blocks(block.shape[0], height)
-            )
-            for part in inner:
+            for part in even_blocks(block.shape[0], height or block.shape[0]):
                 yield slice(rows.start + part.start, rows.start + part.stop), block.rows(part)
 
     def __matmul__(self, H: np.ndarray) -> np.ndarray:
