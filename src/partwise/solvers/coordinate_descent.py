@@ -23,11 +23,10 @@ class CoordinateDescent(Solver):
     """Cyclic coordinate descent on ``½‖X − X̂‖²`` plus L1 and L2 penalties.
 
     One iteration updates every factor by up to ``repeats`` sweeps over its entries, each
-    an exact minimization (HALS), then extrapolates it along its last move; the first five
-    iterations are single sweeps. A step after
-    which the objective is higher is undone and taken again without extrapolation, so the
-    objective never rises. When all other factors are known, the remaining one is found
-    exactly.
+    an exact minimization (HALS), then extrapolates it along its last move; the first three
+    iterations, with penalties five, are single sweeps. A step after which the objective is
+    higher is undone and taken again without extrapolation, so the objective never rises. When
+    all other factors are known, the remaining one is found exactly.
 
     Parameters
     ----------
