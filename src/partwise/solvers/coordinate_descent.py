@@ -17,6 +17,9 @@ __all__ = ["CoordinateDescent"]
 # one factor to the end can drive a penalized component to zero, from where no coordinate
 # leads back.
 PLAIN, PLAIN_PENALIZED = 3, 5
+# Work of all sweeps but the first over that of the product, as if X were dense: the answer does
+# not depend on how X is stored. Gillis & Glineur (2012), section 4.
+WORTH = 0.5
 
 
 class CoordinateDescent(Solver):
@@ -31,7 +34,8 @@ class CoordinateDescent(Solver):
     Parameters
     ----------
     repeats : int
-        Sweeps over a factor per iteration, at most.
+        Sweeps over a factor per iteration, at most, and no more than half the work of its
+        product with X is worth.
     shrink : float
         Sweeps over a row end when its change is at most this part of that of the first.
     extrapolate : bool
@@ -86,7 +90,7 @@ class CoordinateDescent(Solver):
         order = np.arange(problem.model.n_components)
         if self.shuffle:
             order = state.rng.permutation(order)
-        repeats = 1 if state.iteration < state.plain else self.repeats
+        plain = state.iteration < state.plain
         state.begin(problem)
 
         def update(name: str, rows: slice, F: np.ndarray, normal: Normal, free: np.ndarray) -> None:
@@ -95,6 +99,9 @@ class CoordinateDescent(Solver):
                 tolerance = 16 * float(np.finfo(F.dtype).eps)
                 kernels.solve_rows(F, normal.gram, normal.cross, free, tolerance)
                 return
+            sweep = len(problem.factors[name]) * problem.model.n_components
+            worth = 1 + int(WORTH * problem.data.size / sweep)
+            repeats = 1 if plain else min(self.repeats, worth)
             kernels.coordinate_sweeps(
                 F, normal.gram, normal.cross, order, free, repeats, self.shrink
             )
