@@ -108,7 +108,12 @@ def _warnings_as_lines() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.resetwarnings()
         warnings.simplefilter("always")
-        for category in (DeprecationWarning, PendingDeprecationWarning, FutureWarning):
+        for category in (
+            DeprecationWarning,
+            PendingDeprecationWarning,
+            FutureWarning,
+            ResourceWarning,
+        ):
             warnings.simplefilter("ignore", category)
         # Names are compared here, with a message that says which differ.
         warnings.filterwarnings("ignore", message="X does not have valid feature names")
