@@ -246,6 +246,13 @@ class Problem:
     def _visits_stored_only(self) -> bool:
         return self.data.is_sparse and self.loss.flat_positive is not None
 
+    def _by_products(self, kind: str) -> bool:
+        return kind == "normal" or (kind == "split" and self.loss.quadratic)
+
+    def _looks_at_zeros(self, kind: str) -> bool:
+        # Whether entries that are not stored are looked at one by one.
+        return not self._by_products(kind) and self.loss.flat_positive is None
+
     # --- what a solver asks ------------------------------------------------------------
 
     def normal(self, name: str) -> Normal:
@@ -366,8 +373,7 @@ class Problem:
         # summed up from the fresh rows while their block of X is still at hand.
         first = self.model.names[0]
         total: Any = None
-        densify = kind == "split" and not self.loss.quadratic and self.loss.flat_positive is None
-        for rows, data in self.data.stream(densify=densify):
+        for rows, data in self.data.stream(densify=self._looks_at_zeros(kind)):
             part = self.rows(rows, data)
 
             def shifted(name: str, inside: slice, *rest: Any, start: int = rows.start) -> Any:
@@ -473,8 +479,7 @@ class Problem:
     def led_by(self, name: str, kind: str) -> Problem | None:
         """Return the same problem with one factor first, or None where X only comes in rows."""
         axis = self.model.names.index(name)
-        products = kind == "normal" or (kind == "split" and self.loss.quadratic)
-        data = self.data.led_by(axis, self.model.n_components if products else 0)
+        data = self.data.led_by(axis, self.model.n_components if self._by_products(kind) else 0)
         if data is None or axis == 0:
             return self if axis == 0 and data is not None else None
         turned = self._turned.get(name)
@@ -492,20 +497,17 @@ class Problem:
 
     def _pieces(self, kind: str) -> list[slice]:
         # A model that is a product is never formed; others, and dense views of sparse rows, are.
-        formed = (
-            self.loss.quadratic
-            or self.data.is_sparse
-            or self.model.as_product(self.factors) is None
-        )
-        if kind == "normal" or (kind == "split" and self.loss.quadratic):
+        product = self.model.as_product(self.factors) is not None
+        formed = self.loss.quadratic or self.data.is_sparse or not product
+        if self._by_products(kind):
             return self.data.spans(self.model.n_components)
-        densify = (kind == "split" or kind == "loss") and not self._visits_stored_only
+        densify = kind in ("split", "loss") and not self._visits_stored_only
         return self.data.spans(20 * self.model.n_components, densify=densify and formed)
 
     def _shared(self, kind: str) -> Any:
         # What all pieces of rows of the first factor have in common.
         first = self.model.names[0]
-        if kind == "normal" or (kind == "split" and self.loss.quadratic):
+        if self._by_products(kind):
             return self.model.gram(self.factors, first)
         if kind == "entries":
             flat = self.loss.flat_positive or 0.0
@@ -528,8 +530,7 @@ class Problem:
     def _summed_up(self, name: str, kind: str) -> Any:
         # The statistics of data that come in blocks of rows: joined for the first factor,
         # summed up for the others.
-        densify = kind == "split" and not self.loss.quadratic and self.loss.flat_positive is None
-        stream = self.data.stream(densify=densify)
+        stream = self.data.stream(densify=self._looks_at_zeros(kind))
         parts = (self.rows(rows, data).statistics(name, kind) for rows, data in stream)
         if name == self.model.names[0]:
             found = list(parts)
@@ -572,7 +573,7 @@ class Problem:
 
     def _loss_by_blocks(self) -> float:
         total = 0.0
-        for rows, data in self.data.stream(densify=self.loss.flat_positive is None):
+        for rows, data in self.data.stream(densify=self._looks_at_zeros("loss")):
             part = self.rows(rows, data)
 
             def piece(inside: slice, part: Problem = part) -> float:

@@ -55,12 +55,10 @@ class _Lines:
         return self.builder.extract_value(self.arrays[number].shape, 0)
 
     def load(self, number: int, index: Any) -> Any:
-        place = self.builder.gep(self.places[number], [index])
-        return self.builder.load(place, align=self.size)
+        return self.load_from(self.places[number], index)
 
     def store(self, value: Any, number: int, index: Any) -> None:
-        place = self.builder.gep(self.places[number], [index])
-        self.builder.store(value, place, align=self.size)
+        self.store_to(value, self.places[number], index)
 
     def row(self, number: int, index: Any) -> Any:
         """Return where a row of a table starts, whose rows are whole lines."""
