@@ -66,6 +66,12 @@ def test_inner_accumulates_in_double_precision():
     assert kernels.inner(A, A) == 2**25
 
 
+def test_a_change_to_any_file_makes_kernels_on_disk_old():
+    """What is written into a kernel may lie in another file: stale ones gave wrong numbers."""
+    stamp = kernels.coordinate_sweeps._cache._cache_file._source_stamp
+    assert "_lines.py" in {name for name, _, _ in stamp[1]}
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("masked", [False, True])

@@ -41,12 +41,12 @@ class Dense(Data):
 
     def __matmul__(self, H: np.ndarray) -> np.ndarray:
         pieces = self.spans(H.shape[1])
-        if len(pieces) == 1 and self.size < SMALL:
-            return self.array @ H
+        if len(pieces) == 1:
+            return kernels.dense_product(self.array, H)
         out = np.empty((len(self.array), H.shape[1]), np.result_type(self.array, H))
 
         def piece(rows: slice) -> None:
-            out[rows] = (H.T @ self.array[rows].T).T  # twice as fast as the other way round
+            out[rows] = kernels.dense_product(self.array[rows], H)
 
         each(piece, pieces)
         return out

@@ -21,6 +21,7 @@ _FILES = {
         "sum_log",
         "sum_x_log_x",
     ),
+    "dense": ("dense_product", "narrow_product", "turned_product"),
     "multiplicative": ("multiplicative_update",),
     "nnls": ("solve_rows",),
     "products": ("product_loss", "product_split"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 from numba import njit
@@ -22,12 +23,28 @@ def _warn_once() -> None:
     )
 
 
+@cache
+def _stamp() -> tuple[tuple[str, int, int], ...]:
+    files = sorted(Path(__file__).parent.glob("*.py"))
+    return tuple((file.name, (seen := file.stat()).st_mtime_ns, seen.st_size) for file in files)
+
+
+def _watched(function: Any) -> Any:
+    # A kernel on disk counts as old once its own file has changed. Those that it calls, and
+    # what is written into it, lie in other files of this folder: they count too. Numba has no
+    # public way to say so; without this one, only its own rule is left.
+    index = getattr(getattr(function, "_cache", None), "_cache_file", None)
+    if hasattr(index, "_source_stamp"):
+        index._source_stamp = (index._source_stamp, _stamp())
+    return function
+
+
 def compiled(**options: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Return numba's decorator with a cache on disk, or without where no folder is writable."""
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
         try:
-            return njit(cache=True, nogil=True, **options)(function)
+            return _watched(njit(cache=True, nogil=True, **options)(function))
         except RuntimeError:
             _warn_once()
             return njit(nogil=True, **options)(function)

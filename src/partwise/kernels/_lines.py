@@ -24,7 +24,7 @@ __all__ = [
     "move_logarithmic_kept",
     "move_reciprocal",
     "products",
-    "subtract_products",
+    "put_block",
     "sums_of_products",
     "take_block",
 ]
@@ -104,24 +104,6 @@ class _Lines:
 
 
 @intrinsic
-def subtract_products(typingctx: Any, r: Any, T: Any, g: Any) -> Any:
-    """Do ``r −= g @ T`` for r (line,), T (k, line), g (k,); a line has ``WIDE`` bytes."""
-
-    def emit(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        lines = _Lines(context, builder, signature, values, WIDE)
-        first = ir.Constant(lines.length(2).type, 0)
-        total = lines.variable(lines.load(0, first))
-        with cgutils.for_range(builder, lines.length(2)) as loop:
-            weight = lines.spread(builder.load(builder.gep(lines.arrays[2].data, [loop.index])))
-            product = builder.fmul(weight, lines.load(1, loop.index), flags=CONTRACT)
-            builder.store(builder.fsub(builder.load(total), product, flags=CONTRACT), total)
-        lines.store(builder.load(total), 0, first)
-        return context.get_dummy_value()
-
-    return types.void(r, T, g), emit
-
-
-@intrinsic
 def products(typingctx: Any, y: Any, T: Any, f: Any, floor: Any) -> Any:
     """Do ``y = max(f @ T, floor)`` for y (line,), T (k, line), f (k,), lines of ``WIDE`` bytes."""
 
@@ -165,42 +147,83 @@ BLOCK = 8
 def take_block(typingctx: Any, B: Any, p: Any, A: Any, indices: Any, start: Any) -> Any:
     """Do ``B[:, p + i] = A[indices[start + i]]`` for i < 8, in full blocks of 8 components.
 
-    A row of A is loaded and a row of B is stored as a vector of eight, and what is between
-    is a transposition of vectors; entry by entry it costs several times as much.
+    Arrays are in C order. A row of A is loaded and a row of B is stored as a vector of eight,
+    and what is between is a transposition of vectors; entry by entry it costs several times as
+    much.
     """
 
     def emit(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        B_, p_, A_, indices_, start_ = values
-        arrays = [context.make_array(t)(context, builder, v) for t, v in ((B, B_), (A, A_))]
-        table, rows = (array.data for array in arrays)
-        width, k = (builder.extract_value(array.shape, 1) for array in arrays)
-        places = context.make_array(indices)(context, builder, indices_).data
-        vector = ir.VectorType(context.get_value_type(B.dtype), BLOCK)
-        size = B.dtype.bitwidth // 8
-        index_type = ir.IntType(64)
-
-        def number(i: int) -> Any:
-            return ir.Constant(index_type, i)
-
-        def row(i: int) -> Any:
-            found = builder.load(builder.gep(places, [builder.add(start_, number(i))]))
-            found = builder.sext(found, index_type) if indices.dtype.bitwidth < 64 else found
-            return builder.gep(rows, [builder.mul(found, k)])
-
-        starts = [row(i) for i in range(BLOCK)]
-        with cgutils.for_range(builder, builder.udiv(k, number(BLOCK))) as loop:
-            l = builder.mul(loop.index, number(BLOCK))
-            lines = []
-            for begin in starts:
-                place = builder.bitcast(builder.gep(begin, [l]), vector.as_pointer())
-                lines.append(builder.load(place, align=size))
-            for i, line in enumerate(_transposed(builder, lines)):
-                first = builder.mul(builder.add(l, number(i)), width)
-                place = builder.gep(table, [builder.add(first, p_)])
-                builder.store(line, builder.bitcast(place, vector.as_pointer()), align=size)
+        blocks = _Blocks(context, builder, signature, values)
+        with blocks.over() as loop:
+            lines = [blocks.load(place) for place in blocks.places_in_rows(loop.index)]
+            lines = _transposed(builder, lines)
+            for place, line in zip(blocks.places_in_table(loop.index), lines, strict=True):
+                blocks.store(line, place)
         return context.get_dummy_value()
 
     return types.void(B, types.int64, A, indices, types.int64), emit
+
+
+@intrinsic
+def put_block(typingctx: Any, B: Any, p: Any, A: Any, indices: Any, start: Any) -> Any:
+    """Do ``A[indices[start + i]] = B[:, p + i]`` for i < 8, in full blocks of 8 components."""
+
+    def emit(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        blocks = _Blocks(context, builder, signature, values)
+        with blocks.over() as loop:
+            lines = [blocks.load(place) for place in blocks.places_in_table(loop.index)]
+            lines = _transposed(builder, lines)
+            for place, line in zip(blocks.places_in_rows(loop.index), lines, strict=True):
+                blocks.store(line, place)
+        return context.get_dummy_value()
+
+    return types.void(B, types.int64, A, indices, types.int64), emit
+
+
+class _Blocks:
+    """Eight rows of A that are eight columns of B, in blocks of eight components."""
+
+    def __init__(self, context: Any, builder: Any, signature: Any, values: Any) -> None:
+        B, _, A, indices, _ = signature.args
+        B_, self.p, A_, indices_, start = values
+        arrays = [context.make_array(t)(context, builder, v) for t, v in ((B, B_), (A, A_))]
+        self.builder = builder
+        self.table, rows = (array.data for array in arrays)
+        self.width, self.k = (builder.extract_value(array.shape, 1) for array in arrays)
+        self.vector = ir.VectorType(context.get_value_type(B.dtype), BLOCK)
+        self.size = B.dtype.bitwidth // 8
+        places = context.make_array(indices)(context, builder, indices_).data
+        self.starts = []
+        for i in range(BLOCK):
+            found = builder.load(builder.gep(places, [builder.add(start, self.number(i))]))
+            narrow = indices.dtype.bitwidth < 64
+            found = builder.sext(found, ir.IntType(64)) if narrow else found
+            self.starts.append(builder.gep(rows, [builder.mul(found, self.k)]))
+
+    def number(self, i: int) -> Any:
+        return ir.Constant(ir.IntType(64), i)
+
+    def over(self) -> Any:
+        count = self.builder.udiv(self.k, self.number(BLOCK))
+        return cgutils.for_range(self.builder, count)
+
+    def places_in_rows(self, block: Any) -> list[Any]:
+        l = self.builder.mul(block, self.number(BLOCK))
+        return [self.builder.gep(start, [l]) for start in self.starts]
+
+    def places_in_table(self, block: Any) -> list[Any]:
+        builder, l = self.builder, self.builder.mul(block, self.number(BLOCK))
+        rows = [builder.mul(builder.add(l, self.number(i)), self.width) for i in range(BLOCK)]
+        return [builder.gep(self.table, [builder.add(row, self.p)]) for row in rows]
+
+    def load(self, place: Any) -> Any:
+        return self.builder.load(self._as_line(place), align=self.size)
+
+    def store(self, line: Any, place: Any) -> None:
+        self.builder.store(line, self._as_line(place), align=self.size)
+
+    def _as_line(self, place: Any) -> Any:
+        return self.builder.bitcast(place, self.vector.as_pointer())
 
 
 def _transposed(builder: Any, lines: list[Any]) -> list[Any]:

@@ -5,35 +5,98 @@ from __future__ import annotations
 import numpy as np
 
 from partwise.kernels._compile import compiled
-from partwise.kernels._lines import WIDE, subtract_products
+from partwise.kernels._descent import LANES, move_free_one, move_free_two, move_one, move_two
+from partwise.kernels._lines import BLOCK, put_block, take_block
 
 __all__ = ["coordinate_sweeps"]
 
 
 @compiled(fastmath={"contract", "nsz"}, error_model="numpy")
-def _sweep(T, R, G, inverse, order, M, use_free, change, residual):  # type: ignore[no-untyped-def]
-    # One sweep over the components of all rows at hand; ``change`` is what each row moved.
-    width = T.shape[1]
+def _flat(T, R, G, j, M, use_free):  # type: ignore[no-untyped-def]
+    # No curvature: the objective is linear in this entry, and falls towards zero if it has a
+    # slope at all (a penalty on a component that explains nothing).
+    k, width = T.shape
     for b in range(width):
-        change[b] = 0
-    for j in order:
-        for b in range(width):
-            residual[b] = R[j, b]
-        subtract_products(residual, T, G[j])
-        if inverse[j] > 0:
-            for b in range(width):
-                old = T[j, b]
-                new = max(old + residual[b] * inverse[j], old * 0)
-                if use_free and not M[j, b]:
-                    new = old
-                T[j, b] = new
-                change[b] += (new - old) * (new - old)
+        residual = R[j, b]
+        for l in range(k):
+            residual -= G[j, l] * T[l, b]
+        if residual < 0 and not (use_free and M[j, b] == 0):
+            T[j, b] = 0
+
+
+@compiled(error_model="numpy")
+def _sweep(T, R, G, inverse, order, M, use_free, change):  # type: ignore[no-untyped-def]
+    # One sweep over the components of all rows at hand; ``change`` is what each row moved.
+    change[:] = 0
+    n = 0
+    while n < len(order):
+        j = order[n]
+        n += 1
+        if inverse[j] == 0:
+            _flat(T, R, G, j, M, use_free)
+        elif n < len(order) and inverse[order[n]] != 0:
+            if use_free:
+                move_two(T, R, G, inverse, change, M, j, order[n])
+            else:
+                move_free_two(T, R, G, inverse, change, M, j, order[n])
+            n += 1
+        elif use_free:
+            move_one(T, R, G, inverse, change, M, j)
         else:
-            # No curvature: the objective is linear in this entry, and falls towards zero
-            # if it has a slope at all (a penalty on a component that explains nothing).
-            for b in range(width):
-                if residual[b] < 0 and not (use_free and not M[j, b]):
-                    T[j, b] = 0
+            move_free_one(T, R, G, inverse, change, M, j)
+
+
+@compiled(error_model="numpy")
+def _exchange(F, C, free, T, R, M, row, done, sweeps, first, taken):  # type: ignore[no-untyped-def]
+    # Put rows that are done back, and take the next ones in their places; of eight in a row
+    # all at once. Returns how many were put back and taken.
+    rows, k = F.shape
+    plain = F.flags.c_contiguous and C.flags.c_contiguous
+    together = plain
+    for b in range(first, first + BLOCK):
+        together = together and done[b] != 0 and row[b] >= 0
+    if together:
+        put_block(T, first, F, row, first)
+    put = 0
+    for b in range(first, first + BLOCK):
+        if done[b] != 0 and row[b] >= 0:
+            for j in range(k // BLOCK * BLOCK if together else 0, k):
+                F[row[b], j] = T[j, b]
+            put += 1
+    now = taken
+    for b in range(first, first + BLOCK):
+        if done[b] != 0:
+            row[b], sweeps[b] = now if now < rows else -1, 0
+            now += 1
+    together = plain and now == taken + BLOCK and now <= rows
+    if together:
+        take_block(T, first, F, row, first)
+        take_block(R, first, C, row, first)
+    for b in range(first, first + BLOCK):
+        if done[b] != 0 and row[b] >= 0:
+            for j in range(k // BLOCK * BLOCK if together else 0, k):
+                T[j, b] = F[row[b], j]
+                R[j, b] = C[row[b], j]
+            if free.shape[0] > 0:
+                for j in range(k):
+                    M[j, b] = free[row[b], j]
+    return put, min(now, rows) - taken
+
+
+@compiled(fastmath={"contract", "nsz", "reassoc"})
+def _judge(change, enough, sweeps, repeats, share, done):  # type: ignore[no-untyped-def]
+    # Mark the rows that had so many sweeps, or one that changed little, and count them.
+    one = change.dtype.type(1)
+    none, most, part = one * 0, one * repeats, one * share
+    count = none
+    for b in range(len(change)):
+        first = part * change[b] if sweeps[b] == none else enough[b]
+        enough[b] = first
+        sweeps[b] += one
+        over = none if sweeps[b] < most and change[b] > first else one
+        done[b] = over
+        count += over
+    return count
 
 
 @compiled()
@@ -51,9 +114,9 @@ def coordinate_sweeps(F, G, C, order, free, repeats, shrink):  # type: ignore[no
     stopping of the inner sweeps after Gillis & Glineur (2012), Neural Computation 24,
     section 4.
     """
-    rows, k = F.shape
+    k = F.shape[1]
     use_free = free.shape[0] > 0
-    width = WIDE // F.itemsize  # so many rows are updated together
+    width = LANES // F.itemsize  # so many rows are updated together
     gram = np.empty((k, k), F.dtype)
     inverse = np.zeros(k, F.dtype)
     for j in range(k):
@@ -63,35 +126,21 @@ def coordinate_sweeps(F, G, C, order, free, repeats, shrink):  # type: ignore[no
             inverse[j] = 1 / G[j, j]
     T = np.zeros((k, width), F.dtype)
     R = np.zeros((k, width), F.dtype)
-    M = np.ones((k, width), np.bool_)
-    residual = np.zeros(width, F.dtype)
+    M = np.ones((k, width), F.dtype)
     change = np.zeros(width, F.dtype)
     enough = np.zeros(width, F.dtype)
-    sweeps = np.zeros(width, np.int64)
+    sweeps = np.zeros(width, F.dtype)
+    done = np.ones(width, F.dtype)
     row = np.full(width, -1)
-    taken = 0
+    taken, busy = 0, 0
     while True:
-        busy = False
-        for b in range(width):
-            if row[b] < 0 and taken < rows:
-                row[b], sweeps[b] = taken, 0
-                for j in range(k):
-                    T[j, b] = F[taken, j]
-                    R[j, b] = C[taken, j]
-                    if use_free:
-                        M[j, b] = free[taken, j]
-                taken += 1
-            busy = busy or row[b] >= 0
-        if not busy:
+        for b in range(0, width, BLOCK):
+            put, taken_now = _exchange(F, C, free, T, R, M, row, done, sweeps, b, taken)
+            taken += taken_now
+            busy += taken_now - put
+        if busy == 0:
             return
-        _sweep(T, R, gram, inverse, order, M, use_free, change, residual)
-        for b in range(width):
-            if row[b] < 0:
-                continue
-            if sweeps[b] == 0:
-                enough[b] = shrink * shrink * change[b]
-            sweeps[b] += 1
-            if sweeps[b] >= repeats or not change[b] > enough[b]:
-                for j in range(k):
-                    F[row[b], j] = T[j, b]
-                row[b] = -1
+        while True:
+            _sweep(T, R, gram, inverse, order, M, use_free, change)
+            if _judge(change, enough, sweeps, repeats, shrink * shrink, done) > 0:
+                break

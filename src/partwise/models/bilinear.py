@@ -34,9 +34,11 @@ class Bilinear(Model):
     def gram(self, factors: Factors, name: str) -> np.ndarray:
         first, second = self.names
         other = factors[second if name == first else first]
-        parts = each(
-            lambda rows: other[rows].T @ other[rows], spans(len(other), 2.0 * self.n_components**2)
-        )
+
+        def piece(rows: slice) -> np.ndarray:
+            return kernels.dense_product(other[rows].T, other[rows])
+
+        parts = each(piece, spans(len(other), 2.0 * self.n_components**2))
         return np.sum(parts, axis=0) if len(parts) > 1 else parts[0]
 
     def as_product(self, factors: Factors) -> tuple[np.ndarray, np.ndarray]:

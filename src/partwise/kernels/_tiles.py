@@ -1,0 +1,140 @@
+"""Tiles of a matrix product that stay in the registers of the machine.
+
+Products of large matrices with narrow ones, of 10 or 50 columns, leave the matrix product of
+BLAS at a fraction of its speed: it copies both operands into its own layout first, and each
+copied number is used a few times only. Tiles here read the large matrix where it lies.
+"""
+
+from __future__ import annotations
+
+import platform
+from typing import Any, NamedTuple
+
+from llvmlite import binding, ir
+from numba import types
+from numba.core import cgutils, config
+from numba.extending import intrinsic
+
+from partwise.kernels._lines import CONTRACT, _Lines
+
+__all__ = ["COLUMNS", "ROWS", "add_turned_tile", "tile_bytes", "write_tile"]
+
+
+class _Registers(NamedTuple):
+    """Bytes of a vector register, and how many rows of two vectors fill the registers."""
+
+    bytes: int
+    rows: int
+
+
+def _registers() -> _Registers:
+    told: str | None = vars(config)["CPU_FEATURES"]  # by the user, through NUMBA_CPU_FEATURES
+    host = binding.get_host_cpu_features()
+    has = {name for name, there in host.items() if there}
+    if told is not None:
+        has = {name.removeprefix("+") for name in told.split(",") if name.startswith("+")}
+    if "avx512f" in has:
+        return _Registers(64, 12)
+    if "avx2" in has:
+        return _Registers(32, 6)
+    x86 = platform.machine().lower() in ("x86_64", "amd64", "i686")
+    return _Registers(16, 6 if x86 else 12)
+
+
+_REGISTERS = _registers()
+ROWS = _REGISTERS.rows
+COLUMNS = 2  # vectors
+
+
+def tile_bytes() -> int:
+    """Return the bytes of a row of a tile."""
+    return COLUMNS * _REGISTERS.bytes
+
+
+class _Tile(_Lines):
+    """Arrays of one dtype, seen as vectors of the machine."""
+
+    def __init__(self, context: Any, builder: Any, signature: Any, values: Any) -> None:
+        super().__init__(context, builder, signature, values, _REGISTERS.bytes)
+
+    def number(self, value: int) -> Any:
+        return ir.Constant(ir.IntType(64), value)
+
+    def stride(self, array: int, axis: int) -> Any:
+        return self.builder.extract_value(self.arrays[array].strides, axis)
+
+    def address(self, array: int) -> Any:
+        return self.builder.ptrtoint(self.arrays[array].data, ir.IntType(64))
+
+    def pointer(self, address: Any, kind: Any) -> Any:
+        return self.builder.inttoptr(address, kind.as_pointer())
+
+    def add_product(self, place: Any, weight: Any, line: Any) -> None:
+        product = self.builder.fmul(weight, line, flags=CONTRACT)
+        self.builder.store(self.builder.fadd(self.builder.load(place), product, CONTRACT), place)
+
+
+@intrinsic
+def write_tile(typingctx: Any, S: Any, X: Any, first: Any, j: Any, P: Any, count: Any) -> Any:
+    """Do ``S = X[first : first + ROWS, j : j + count] @ P[:count]``, S and P of tile columns."""
+
+    def emit(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        S_, X_, first_, j_, P_, count = values
+        tile = _Tile(context, builder, signature, [S_, X_, P_])
+        along = tile.stride(1, 1)
+        corner = builder.add(tile.address(1), builder.mul(j_, along))
+        rows = [builder.add(first_, tile.number(r)) for r in range(ROWS)]
+        starts = [builder.add(corner, builder.mul(row, tile.stride(1, 0))) for row in rows]
+        totals = [[tile.variable(tile.constant(0.0)) for _ in range(COLUMNS)] for _ in starts]
+        with cgutils.for_range(builder, count) as loop:
+            start = builder.mul(loop.index, tile.number(COLUMNS))
+            lines = [tile.load(2, builder.add(start, tile.number(c))) for c in range(COLUMNS)]
+            offset = builder.mul(loop.index, along)
+            for begin, row in zip(starts, totals, strict=True):
+                weight = builder.load(tile.pointer(builder.add(begin, offset), tile.scalar))
+                spread = tile.spread(weight)
+                for place, line in zip(row, lines, strict=True):
+                    tile.add_product(place, spread, line)
+        for r, row in enumerate(totals):
+            for c, place in enumerate(row):
+                tile.store(builder.load(place), 0, tile.number(COLUMNS * r + c))
+        return context.get_dummy_value()
+
+    return types.void(S, X, types.int64, types.int64, P, types.int64), emit
+
+
+@intrinsic
+def add_turned_tile(typingctx: Any, T: Any, i: Any, X: Any, first: Any, j: Any, A: Any) -> Any:
+    """Do ``T[:, i : i + tile] += A[:ROWS].T @ X[first : first + ROWS, j : j + tile]``.
+
+    Entries of a row of X and of T follow each other in memory; A is in C order.
+    """
+
+    def emit(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        T_, i_, X_, first_, j_, A_ = values
+        tile = _Tile(context, builder, signature, [T_, X_, A_])
+        shift = builder.mul(j_, tile.number(tile.size))
+        lines = []
+        for r in range(ROWS):
+            row = builder.mul(builder.add(first_, tile.number(r)), tile.stride(1, 0))
+            start = builder.add(builder.add(tile.address(1), row), shift)
+            start = tile.pointer(start, tile.vector)
+            lines.append([tile.load_from(start, tile.number(c)) for c in range(COLUMNS)])
+        place = builder.add(tile.address(0), builder.mul(i_, tile.number(tile.size)))
+        per_row = builder.extract_value(tile.arrays[2].shape, 1)
+        with cgutils.for_range(builder, per_row) as loop:
+            begin = builder.mul(loop.index, tile.stride(0, 0))
+            target = tile.pointer(builder.add(place, begin), tile.vector)
+            totals = [tile.load_from(target, tile.number(c)) for c in range(COLUMNS)]
+            for r, row in enumerate(lines):
+                weight = builder.add(loop.index, builder.mul(per_row, tile.number(r)))
+                weight = builder.load(builder.gep(tile.arrays[2].data, [weight]))
+                spread = tile.spread(weight)
+                for c, line in enumerate(row):
+                    product = builder.fmul(spread, line, flags=CONTRACT)
+                    totals[c] = builder.fadd(totals[c], product, flags=CONTRACT)
+            for c, total in enumerate(totals):
+                tile.store_to(total, target, tile.number(c))
+        return context.get_dummy_value()
+
+    return types.void(T, types.int64, X, types.int64, types.int64, A), emit

@@ -1,0 +1,116 @@
+"""Products of a dense matrix with a narrow one."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from partwise.kernels._compile import compiled
+from partwise.kernels._tiles import ROWS, add_turned_tile, tile_bytes, write_tile
+
+__all__ = ["dense_product", "narrow_product", "turned_product"]
+
+TILE = tile_bytes()
+# What is used again and again between two reads of X, in bytes: it stays in a core's cache.
+PANEL = 2**17
+# On machines without long vectors BLAS is as fast for more columns than these.
+NARROW = 16 if TILE < 128 else 1024
+SMALL = 2**13  # entries, where a call costs more than the product
+
+
+def dense_product(X: np.ndarray, A: np.ndarray) -> np.ndarray:
+    """Return ``X A`` in C order, by tiles, or by BLAS where that is the faster one."""
+    if X.size < SMALL:
+        return X @ A
+    own = X.dtype == A.dtype and A.shape[1] <= NARROW
+    if not own or X.itemsize not in X.strides or not A.flags.c_contiguous:
+        # Twice as fast as the other way round.
+        return np.ascontiguousarray((A.T @ X.T).T)
+    out = np.empty((len(X), A.shape[1]), X.dtype)
+    if X.strides[0] == X.itemsize and X.strides[1] != X.itemsize:
+        turned_product(X.T, A, out)
+    else:
+        narrow_product(X, A, out)
+    return out
+
+
+@compiled(error_model="numpy")
+def narrow_product(X, A, out):  # type: ignore[no-untyped-def]
+    """Write ``X A`` into ``out`` (rows, k), for X (rows, columns) and A (columns, k).
+
+    X may have any memory layout; rows whose entries follow each other are the fast one. Cost
+    O(rows · columns · k), no temporary of the size of X.
+    """
+    rows, columns = X.shape
+    k = A.shape[1]
+    tile = TILE // A.itemsize
+    height = min(columns, PANEL // TILE)
+    S = np.empty((ROWS, tile), A.dtype)
+    P = np.zeros((height, tile), A.dtype)
+    few = np.zeros((ROWS, columns if rows < ROWS else 0), A.dtype)
+    for i in range(rows):
+        for l in range(k):
+            out[i, l] = 0
+        for j in range(few.shape[1]):
+            few[i, j] = X[i, j]
+    for first in range(0, columns, height):
+        count = min(height, columns - first)
+        for l in range(0, k, tile):
+            width = min(tile, k - l)
+            for p in range(count):
+                for c in range(width):
+                    P[p, c] = A[first + p, l + c]
+            for done in range(0, rows, ROWS):
+                # The last tile begins earlier, over rows that are done.
+                start = max(0, min(done, rows - ROWS))
+                if rows < ROWS:
+                    write_tile(S, few, start, first, P, count)
+                else:
+                    write_tile(S, X, start, first, P, count)
+                for r in range(done - start, min(ROWS, rows - start)):
+                    for c in range(width):
+                        out[start + r, l + c] += S[r, c]
+
+
+@compiled(error_model="numpy")
+def turned_product(X, A, out):  # type: ignore[no-untyped-def]
+    """Write ``Xᵀ A`` into ``out`` (columns, k), for X (rows, columns) and A (rows, k).
+
+    Entries of a row of X follow each other in memory; A is in C order. Cost O(rows · columns ·
+    k), no temporary of the size of X.
+    """
+    rows, columns = X.shape
+    k = A.shape[1]
+    tile = TILE // A.itemsize
+    width = max(1, min(columns + tile - 1, PANEL // (k * A.itemsize)) // tile) * tile
+    # One more tile, since rows of T at a distance of a power of two share a place in the cache.
+    T = np.empty((k, width + tile), A.dtype)
+    last = np.zeros((ROWS, k), A.dtype)
+    rest = np.zeros((ROWS, tile), A.dtype)
+    few = np.zeros((ROWS, tile), A.dtype)
+    for first in range(0, columns, width):
+        count = min(width, columns - first)
+        whole = count // tile * tile
+        for l in range(k):
+            for j in range(width + tile):
+                T[l, j] = 0
+        for i in range(0, rows // ROWS * ROWS, ROWS):
+            for j in range(0, whole, tile):
+                add_turned_tile(T, j, X, i, first + j, A[i:])
+            if whole < count:
+                for r in range(ROWS):
+                    for j in range(whole, count):
+                        rest[r, j - whole] = X[i + r, first + j]
+                add_turned_tile(T, whole, rest, 0, 0, A[i:])
+        i = rows // ROWS * ROWS
+        if i < rows:
+            for r in range(rows - i):
+                for l in range(k):
+                    last[r, l] = A[i + r, l]
+            for begin in range(0, count, tile):
+                for r in range(rows - i):
+                    for j in range(begin, min(begin + tile, count)):
+                        few[r, j - begin] = X[i + r, first + j]
+                add_turned_tile(T, begin, few, 0, 0, last)
+        for j in range(count):
+            for l in range(k):
+                out[first + j, l] = T[l, j]
