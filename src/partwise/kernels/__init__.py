@@ -22,6 +22,7 @@ _FILES = {
         "sum_x_log_x",
     ),
     "dense": ("dense_product", "narrow_product", "turned_product"),
+    "extrapolation": ("extrapolate",),
     "multiplicative": ("multiplicative_update",),
     "nnls": ("solve_rows",),
     "products": ("product_loss", "product_split"),

@@ -33,7 +33,7 @@ def _watched(function: Any) -> Any:
     # A kernel on disk counts as old once its own file has changed. Those that it calls, and
     # what is written into it, lie in other files of this folder: they count too. Numba has no
     # public way to say so; without this one, only its own rule is left.
-    index = getattr(getattr(function, "_cache", None), "_cache_file", None)
+    index: Any = getattr(getattr(function, "_cache", None), "_cache_file", None)
     if hasattr(index, "_source_stamp"):
         index._source_stamp = (index._source_stamp, _stamp())
     return function

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from partwise.kernels._compile import compiled
+from partwise.kernels._gather import LINE, sum_rows
 
 __all__ = ["add_columns", "product_at", "sparse_product", "square_sums"]
 
@@ -26,29 +27,30 @@ def product_at(indptr, indices, W, H, out):  # type: ignore[no-untyped-def]
             out[p] = value
 
 
-@compiled(fastmath={"contract", "reassoc", "nsz"})
+# Bytes of a table that is found in a core's own cache before long.
+NEAR = 2**20
+
+
+@compiled(fastmath={"contract", "nsz"})
 def sparse_product(indptr, indices, data, A, out):  # type: ignore[no-untyped-def]
     """Write ``X A`` into ``out`` (rows, k), for X in compressed rows and A (columns, k).
 
-    ``indptr`` may be a part of that of a larger matrix. Cost O(stored · k), no temporary.
+    A and ``out`` are in C order. ``indptr`` may be a part of that of a larger matrix. Cost
+    O(stored · k), no temporary.
     """
+    far = A.size * A.itemsize > NEAR
     k = A.shape[1]
     for i in range(len(indptr) - 1):
+        begin, end = indptr[i], indptr[i + 1]
+        if k * A.itemsize >= LINE:
+            sum_rows(A, indices, data, out, i, begin, end, far)
+            continue
         row = out[i]
         for l in range(k):
             row[l] = 0
-        p, end = indptr[i], indptr[i + 1]
-        while p + 4 <= end:  # four at a time, so that the row is loaded and stored less often
-            a, b, c, d = A[indices[p]], A[indices[p + 1]], A[indices[p + 2]], A[indices[p + 3]]
-            x, y, z, w = data[p], data[p + 1], data[p + 2], data[p + 3]
+        for p in range(begin, end):
             for l in range(k):
-                row[l] += (x * a[l] + y * b[l]) + (z * c[l] + w * d[l])
-            p += 4
-        while p < end:
-            a, x = A[indices[p]], data[p]
-            for l in range(k):
-                row[l] += x * a[l]
-            p += 1
+                row[l] += data[p] * A[indices[p], l]
 
 
 @compiled(fastmath={"contract", "reassoc", "nsz"})

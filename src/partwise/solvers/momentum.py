@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from partwise import kernels
 from partwise._threads import each, spans
 from partwise.problem import Problem
 from partwise.solvers.base import State
@@ -77,33 +78,21 @@ class Momentum(State):
             assert kept is not None
 
             def piece(rows: slice) -> None:
-                old = F[rows].copy()
-                if self.active:
-                    F[rows] = self._beyond(old, kept[rows])
-                kept[rows] = old
+                self._extrapolate(F[rows], kept[rows], project=False)
 
             each(piece, spans(len(F), 100.0 * F.shape[1]))
 
     def follow(self, name: str, rows: slice, F: np.ndarray) -> None:
         """Extrapolate rows of another factor, which were just updated."""
-        if name not in self.solved:
-            return
-        before = self.solved[name][rows]
-        new = F.copy()
-        if self.active:
-            F[...] = self._beyond(new, before)
-            if not self.positive:
-                np.maximum(F, 0, out=F)
-        before[...] = new
+        if name in self.solved:
+            self._extrapolate(F, self.solved[name][rows], project=not self.positive)
 
-    def _beyond(self, new: np.ndarray, old: np.ndarray) -> np.ndarray:
-        weight = new.dtype.type(self.active)
-        move = weight * (new - old)
-        if not self.positive:
-            return new + move
-        down = np.minimum(move, 0)
-        shrunk = np.divide(new * new, new - down, out=np.zeros_like(new), where=new > 0)
-        return np.where(move > 0, new + move, shrunk)
+    def _extrapolate(self, F: np.ndarray, before: np.ndarray, *, project: bool) -> None:
+        if self.active:
+            how = (F.dtype.type(self.active), self.positive, project)
+            kernels.extrapolate(F.reshape(-1), before.reshape(-1), *how)
+        else:
+            before[...] = F
 
     def judge(self, problem: Problem, objective: float) -> float:
         """Keep the step or undo it, and return the objective."""
