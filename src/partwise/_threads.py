@@ -127,10 +127,13 @@ def even_count(count: int) -> int:
     return max(1, count if count < 4 else count // 4 * 4)
 
 
-def spans(length: int, work: float) -> list[slice]:
-    """Cut ``range(length)`` into even slices for `each`, with so many operations per entry."""
+def spans(length: int, work: float, least: int = ENTRIES) -> list[slice]:
+    """Cut ``range(length)`` into even slices for `each`, with so many operations per entry.
+
+    ``least``: entries of a slice.
+    """
     if length * work < 2 * PIECE:
         return [slice(0, length)]
-    count = even_count(min(PIECES, length // ENTRIES, int(length * work / PIECE)))
+    count = even_count(min(PIECES, length // least, int(length * work / PIECE)))
     ends = [length * number // count for number in range(count + 1)]
     return [slice(*pair) for pair in itertools.pairwise(ends)]

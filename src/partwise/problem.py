@@ -478,24 +478,34 @@ class Problem:
 
     def led_by(self, name: str, kind: str) -> Problem | None:
         """Return the same problem with one factor first, or None where X only comes in rows."""
-        axis = self.model.names.index(name)
-        data = self.data.led_by(axis, self.model.n_components if self._by_products(kind) else 0)
-        if data is None or axis == 0:
-            return self if axis == 0 and data is not None else None
-        turned = self._turned.get(name)
-        if turned is None:
-            turned = self._turned[name] = Problem.__new__(Problem)
-            turned.model, turned.loss = self.model.led_by(name), self.loss
-        turned.data, turned.free = data, self.free
-        turned.factors, turned.penalties = self.factors, self.penalties
-        turned.__dict__.update(floor=self.floor, level=self.level)
-        return turned
+        key = name, self._by_products(kind)
+        if key not in self._turned:
+            axis = self.model.names.index(name)
+            data = self.data.led_by(axis, self.model.n_components if key[1] else 0)
+            turned = None if data is None else self
+            if turned is not None and axis > 0:
+                turned = Problem.__new__(Problem)
+                turned.data, turned.model, turned.loss = data, self.model.led_by(name), self.loss
+                turned.factors, turned.penalties = self.factors, self.penalties
+                turned.free = self.free
+                turned.__dict__.update(floor=self.floor, level=self.level)
+            self._turned[key] = turned
+        return self._turned[key]
 
     @cached_property
-    def _turned(self) -> dict[str, Problem]:
+    def _turned(self) -> dict[tuple[str, bool], Problem | None]:
+        return {}
+
+    @cached_property
+    def _cut(self) -> dict[str, list[slice]]:
         return {}
 
     def _pieces(self, kind: str) -> list[slice]:
+        if kind not in self._cut:
+            self._cut[kind] = self._cut_for(kind)
+        return self._cut[kind]
+
+    def _cut_for(self, kind: str) -> list[slice]:
         # A model that is a product is never formed; others, and dense views of sparse rows, are.
         product = self.model.as_product(self.factors) is not None
         formed = self.loss.quadratic or self.data.is_sparse or not product

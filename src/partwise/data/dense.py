@@ -19,6 +19,10 @@ BLOCK = 2**20
 # Entries of a piece with temporaries of its size, several of which stay in a core's cache.
 PIECE = 2**15
 SMALL = 2**14
+# Entries of an array that is read from memory, and of a piece across its rows: of shorter
+# parts of each row most of the time goes into finding them.
+LARGE = 2**22
+STRIP = 512
 
 
 class Dense(Data):
@@ -67,7 +71,9 @@ class Dense(Data):
         per_row = max(1, self.size // max(1, self.shape[0]))
         if densify:
             return list(even_blocks(self.shape[0], max(4, PIECE // per_row)))
-        return spans(self.shape[0], 2.0 * k * per_row)
+        strides = self.array.strides
+        across = strides[0] < strides[-1] and self.size >= LARGE
+        return spans(self.shape[0], 2.0 * k * per_row, *[STRIP] * across)
 
     def __array__(self, dtype: object = None, copy: object = None) -> np.ndarray:
         return self.array
