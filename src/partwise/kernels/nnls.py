@@ -6,7 +6,7 @@ import numpy as np
 
 from partwise.kernels._compile import compiled
 
-__all__ = ["solve_passive", "solve_rows"]
+__all__ = ["solve_rows"]
 
 # Letters: ``passive`` lists the components of a row that are not held at zero, ``count`` of
 # them; ``U`` is the upper Cholesky factor of their block of G, with the reciprocals of its
@@ -14,11 +14,10 @@ __all__ = ["solve_passive", "solve_rows"]
 
 
 @compiled(fastmath={"contract", "nsz"}, error_model="numpy")
-def _factor(G, passive, first, count, U):  # type: ignore[no-untyped-def]
+def _factor(G, passive, first, count, U, rounding):  # type: ignore[no-untyped-def]
     # Columns ``first`` to ``count`` of U; those before depend on earlier components alone and
     # are kept. A pivot that is lost in rounding gets the size of that rounding: of many
     # minimizers any is as good, and this one is finite.
-    rounding = 1e-14 * len(U)
     for b in range(count):
         row, line = G[passive[b]], U[b]
         for l in range(max(b, first), count):
@@ -53,11 +52,11 @@ def _solve(U, c, passive, count, s):  # type: ignore[no-untyped-def]
 
 
 @compiled()
-def _shrink_to_feasible(G, f, c, passive, known, count, U, s):  # type: ignore[no-untyped-def]
+def _shrink_to_feasible(G, f, c, passive, known, count, U, s, rounding):  # type: ignore[no-untyped-def]
     # Move to the minimum over the passive entries, dropping those that would turn negative.
     # The first ``known`` columns of U are up to date.
     while count > 0:
-        _factor(G, passive, known, count, U)
+        _factor(G, passive, known, count, U, rounding)
         _solve(U, c, passive, count, s)
         step = 1.0
         for a in range(count):
@@ -67,7 +66,7 @@ def _shrink_to_feasible(G, f, c, passive, known, count, U, s):  # type: ignore[n
         kept = known = 0
         for a in range(count):
             j = passive[a]
-            moved = f[j] + step * (s[a] - f[j])
+            moved = (1 - step) * f[j] + step * s[a]
             if s[a] <= 0 and moved <= 1e-15 * (f[j] - s[a]):
                 f[j] = 0.0
             else:
@@ -114,7 +113,7 @@ def _solve_row(G, f, c, open_, passive, U, work, tolerance):  # type: ignore[no-
         elif open_[j]:
             f[j] = 0.0
     for _ in range(3 * k + 10):
-        count = _shrink_to_feasible(G, f, c, passive, known, count, U, s)
+        count = _shrink_to_feasible(G, f, c, passive, known, count, U, s, tolerance)
         if entered >= 0 and f[entered] > 0:
             refused[:] = 0.0
         elif entered >= 0:
@@ -143,8 +142,9 @@ def solve_rows(F, G, C, free, tolerance):  # type: ignore[no-untyped-def]
 
     ``F`` (rows, k) is the start (its support is the first guess of the active set) and is
     overwritten; entries where ``free`` (rows, k) is False stay, and an array of no rows
-    means that all are free. A slope counts as zero below ``tolerance`` times the size of
-    its terms. Rows are solved in float64 and do not depend on each other; consecutive ones
+    means that all are free. A slope counts as zero below ``tolerance``, a few units of the
+    rounding of G and C, times the size of its terms; a pivot below that share of the diagonal
+    gets that size. Rows are solved in float64 and do not depend on each other; consecutive ones
     share the Cholesky factor as far as their passive components agree. Returns how many
     rows were not done after 3 k + 10 components had entered. Cost O(k²) per component that
     enters, O(k³) per one that leaves.
@@ -182,33 +182,3 @@ def solve_rows(F, G, C, free, tolerance):  # type: ignore[no-untyped-def]
             if open_[j]:
                 F[i, j] = f[j]
     return undone
-
-
-@compiled()
-def solve_passive(F, G, C, passive, order):  # type: ignore[no-untyped-def]
-    """Minimize ``½ tr(F G Fᵀ) − tr(F Cᵀ)`` over the entries where ``passive`` (rows, k) is True.
-
-    All others become zero; the sign is free. ``F``, ``G`` and ``C`` are in float64, and G is
-    contiguous. Rows are taken in the given ``order``, and neighbours in it share the Cholesky
-    factor as far as their passive components agree, all of it where the set is the same. Cost
-    O(k³) for a new set, O(k²) for a known one.
-    """
-    k = F.shape[1]
-    U = np.zeros((k, k))
-    s = np.empty(k)
-    chosen = np.full(k + 1, -1)
-    for i in order:
-        count = known = 0
-        same = True
-        for j in range(k):
-            F[i, j] = 0.0
-            if passive[i, j]:
-                same = same and chosen[count] == j
-                chosen[count] = j
-                count += 1
-                known = count if same else known
-        chosen[count] = -1
-        _factor(G, chosen, known, count, U)
-        _solve(U, C[i], chosen, count, s)
-        for a in range(count):
-            F[i, chosen[a]] = s[a]

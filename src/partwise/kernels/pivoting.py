@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-import numpy as np
+from typing import Any
 
-from partwise.kernels.nnls import solve_passive, solve_rows
+import numpy as np
+from scipy.linalg import LinAlgError, cho_factor, cho_solve
+
+from partwise.kernels.nnls import solve_rows
+from partwise.kernels.passive import solve_passive
 
 __all__ = ["least_squares_rows", "pivot_rows"]
 
@@ -15,9 +19,8 @@ TRIES = 3
 EXCHANGES = 5
 
 
-def _by_set(passive: Array) -> Array:
-    # Rows in an order that puts equal sets, and then those that start alike, side by side.
-    return np.lexsort(np.packbits(passive, axis=1).T[::-1])
+def _by_size(passive: Array) -> Array:
+    return np.argsort(passive.sum(axis=1), kind="stable")
 
 
 def _open_program(F: Array, G: Array, C: Array, free: Array) -> tuple[Array, Array, Array]:
@@ -44,14 +47,15 @@ def pivot_rows(F: Array, G: Array, C: Array, free: Array, tolerance: float) -> i
 
     The entries of a row that violate their sign, or the sign of their slope, change sides
     together, as long as their number falls at least every fourth time; else the last of them
-    alone changes sides. Rows with the same passive set share one Cholesky factor. The support
+    alone changes sides. Rows with passive sets of one size are solved together. The support
     of ``F`` (rows, k), which is overwritten, is the first guess; entries where ``free`` is
     False stay. A slope counts as zero below ``tolerance`` times a bound on its terms.
 
     With dependent components exchanges may go round in circles: rows that are not done after
     5 k of them are solved by `solve_rows`, whose return value this one's is.
 
-    Cost: O(k³) for each passive set that occurs, O(rows · k²) per exchange.
+    Cost: O(k³) per exchange and row. Sharing the Cholesky factor among rows with the same set
+    would save less than it costs to find them: eight factors are formed in the time of one.
 
     Source: Kim & Park (2011), SIAM J. Scientific Computing 33, 3261-3281, algorithm 2 and
     section 3.2; the backup rule after Júdice & Pires (1994).
@@ -63,7 +67,7 @@ def pivot_rows(F: Array, G: Array, C: Array, free: Array, tolerance: float) -> i
     given = np.abs(C) @ _reciprocal(unit)
     for _ in range(EXCHANGES * k):
         X = np.empty(C.shape)
-        solve_passive(X, G, C, passive, _by_set(passive))
+        solve_passive(X, G, C, passive, _by_size(passive), tolerance)
         # |G[j, l]| is at most the product of the two units.
         size = np.abs(X) @ unit + given
         slope = X @ G
@@ -93,13 +97,26 @@ def pivot_rows(F: Array, G: Array, C: Array, free: Array, tolerance: float) -> i
     return undone
 
 
-def least_squares_rows(F: Array, G: Array, C: Array, free: Array) -> None:
+def least_squares_rows(F: Array, G: Array, C: Array, free: Array, tolerance: float) -> None:
     """Minimize ``½ tr(F G Fᵀ) − tr(F Cᵀ)`` over all F, then set negative entries to zero.
 
     ``F`` (rows, k) is overwritten; entries where ``free`` is False stay. The result is not
-    the minimum over F ≥ 0. Cost O(rows · k²), and O(k³) for each pattern of free entries.
+    the minimum over F ≥ 0. A pivot of G below ``tolerance`` times the diagonal is lost in
+    rounding. Cost O(rows · k²), and O(rows · k³) where not all is free.
     """
     G, C, open_ = _open_program(F, G, C, free)
-    X = np.empty(C.shape)
-    solve_passive(X, G, C, open_, _by_set(open_))
+    shared = None if free.shape[0] else _cholesky(G, tolerance)
+    if shared is not None:
+        X = cho_solve(shared, C.T).T
+    else:
+        X = np.empty(C.shape)
+        solve_passive(X, G, C, open_, _by_size(open_), tolerance)
     _store(F, np.arange(len(F)), X, free)
+
+
+def _cholesky(G: Array, rounding: float) -> Any:
+    ridge = np.where(np.diag(G) > 0, rounding * np.diag(G), 1.0)
+    try:
+        return cho_factor(G + np.diag(ridge))
+    except LinAlgError:
+        return None

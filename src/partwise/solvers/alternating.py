@@ -94,13 +94,13 @@ class ActiveSet(Alternating):
 class BlockPivoting(Alternating):
     """Alternating non-negative least squares, each solved exactly by block principal pivoting.
 
-    The last solution is the first guess of which entries are zero, and rows with the same
-    guess share the work.
+    The last solution is the first guess of which entries are zero; rows with as many positive
+    entries are solved side by side.
 
     Notes
     -----
-    Cost per iteration: two products with X, O(stored entries · k), and O(k³) for each set of
-    positive entries that occurs, a few times per row at most.
+    Cost per iteration: two products with X, O(stored entries · k), and O(k³) for
+    each row of a factor, mostly once or twice.
 
     Source: Kim & Park (2011), SIAM Journal on Scientific Computing 33, 3261-3281.
     """
@@ -219,7 +219,7 @@ class ClippedLeastSquares(Alternating):
     monotone = False
 
     def move(self, F: np.ndarray, normal: Normal, free: np.ndarray, state: Any, name: str) -> None:
-        kernels.least_squares_rows(F, normal.gram, normal.cross, free)
+        kernels.least_squares_rows(F, normal.gram, normal.cross, free, _rounding(F))
 
 
 @dataclass
