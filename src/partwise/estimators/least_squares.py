@@ -174,8 +174,8 @@ def nnls(
         return _dense(part.T @ A)
 
     def norm(rows: slice) -> Array:
-        rest = A @ F[rows].T - B[:, rows]
-        return np.linalg.norm(np.asarray(rest), axis=0)
+        rest = _dense(A @ F[rows].T - B[:, rows])
+        return np.sqrt(np.einsum("ij,ij->j", rest, rest))
 
     norms = _solve(F, gram, cross, norm, (method, tol, max_iter), given=start is not None)
     X, rnorm = F.T.astype(dtype), np.concatenate(norms)
@@ -288,7 +288,7 @@ def _solve(
         return bad, judge(rows) if judge else None
 
     with one_pool():
-        found = each(piece, spans(len(F), 40.0 * len(G) ** 2))
+        found = each(piece, spans(len(F), 20.0 * len(G) ** 2))
     undone = sum(bad for bad, _ in found)
     if undone:
         more = "Raise max_iter or tol." if method in ITERATIVE else "The products are too ill-"
