@@ -1,4 +1,4 @@
-"""Compiled functions on plain arrays: arrays in, arrays out, no classes.
+"""Functions on plain arrays, compiled unless matrix products dominate: arrays in, arrays out.
 
 Letters used in every kernel: ``F`` is the factor being updated, one row per entry of its
 dimension and one column per component; ``G`` (k, k) and ``C`` (rows, k) are the Gram and
