@@ -80,7 +80,7 @@ def solvers():
 
 
 DATA = {
-    "sparse X": csr_array(np.eye(3)),
+    "sparse X": csr_array(np.ones((3, 3))),
     "X on disk": np.ones((3, 3)),
     "arrays of order 3": np.ones((3, 3, 3)),
 }

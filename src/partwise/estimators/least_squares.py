@@ -116,16 +116,16 @@ def nnls(
     rnorm : float or ndarray of shape (p,)
         ``‖A x − b‖`` of each right-hand side.
 
-    Warns
-    -----
-    ConvergenceWarning
-        Some right-hand sides did not meet ``tol``.
-
     Raises
     ------
     ValueError
         Shapes that do not fit, entries that are not finite, a negative start, an unknown
         method, ``max_iter`` with an exact method.
+
+    Warns
+    -----
+    ConvergenceWarning
+        Some right-hand sides did not meet ``tol``.
 
     See Also
     --------
@@ -212,16 +212,16 @@ def nnqp(
     F : ndarray of the shape of cross
         float32 where gram and cross both are, else float64; the work is done in float64.
 
-    Warns
-    -----
-    ConvergenceWarning
-        Some rows did not meet ``tol``.
-
     Raises
     ------
     ValueError
         As for `nnls`; a gram that is not symmetric or has a negative eigenvalue beyond
         rounding; a component without curvature along which the objective falls for ever.
+
+    Warns
+    -----
+    ConvergenceWarning
+        Some rows did not meet ``tol``.
 
     See Also
     --------
