@@ -139,8 +139,7 @@ def nnls(
     Threads: as many as BLAS may use.
 
     Cost: O(m n (n + p)) for the products; then, per right-hand side, O(n³) a few times for
-    exact methods and O(n²) per iteration for the others. No array of the size of b is made
-    in memory except pieces of it.
+    exact methods and O(n²) per iteration for the others.
 
     References
     ----------
