@@ -9,11 +9,12 @@ import numpy as np
 from docutils import nodes
 from docutils.parsers.rst import Directive
 from docutils.statemachine import StringList
+from scipy.sparse import csr_array
 
 from partwise.data import as_data
 from partwise.init import STARTS
 from partwise.losses import Beta, Frobenius, ItakuraSaito, KullbackLeibler
-from partwise.models import Bilinear
+from partwise.models import CP, Bilinear
 from partwise.penalties import L1, L2, Fixed, NonNegative
 from partwise.problem import Problem
 from partwise.solvers import SOLVERS, as_solver
@@ -27,6 +28,7 @@ LOSSES = {
     "0 < β < 1, such as 0.5": Beta(0.5),
     "β < 0, such as −1": Beta(-1.0),
 }
+FIXED = Fixed(np.eye(3, 1, dtype=bool), np.ones((3, 1)))
 
 
 def _first_line(thing):
@@ -77,13 +79,34 @@ def solvers():
     return head, rows
 
 
+DATA = {
+    "sparse X": csr_array(np.ones((3, 3))),
+    "X on disk": np.ones((3, 3)),
+    "arrays of order 3": np.ones((3, 3, 3)),
+}
+
+
+def _serves(solver, loss, penalties=(), kind=None):
+    if kind is None:
+        return solver.lacks(_problem(loss, penalties)) is None
+    data = as_data(DATA[kind], block_rows=2) if kind == "X on disk" else as_data(DATA[kind])
+    model = CP(1) if len(data.shape) == 3 else Bilinear(1)
+    factors = {name: np.ones((3, 1)) for name in model.names}
+    return solver.lacks(Problem(data, model, loss, factors)) is None
+
+
 def combinations():
-    """Return which solver serves which loss."""
-    head = ["beta_loss", *(f"``'{name}'``" for name in SOLVERS)]
+    """Return which solver serves which loss, and with its first loss which penalty and data."""
+    terms = {"L1": (L1(1.0),), "L2": (L2(1.0),), "fixed entries": (FIXED,)}
+    head = ["solver", *LOSSES, *terms, *DATA]
     rows = []
-    for name, loss in LOSSES.items():
-        served = [make().lacks(_problem(loss)) is None for make in SOLVERS.values()]
-        rows.append([name, *map(_yes, served)])
+    for name, make in SOLVERS.items():
+        solver = make()
+        served = [_serves(solver, loss) for loss in LOSSES.values()]
+        first = next(loss for loss, yes in zip(LOSSES.values(), served, strict=True) if yes)
+        served += [_serves(solver, first, term) for term in terms.values()]
+        served += [_serves(solver, first, kind=kind) for kind in DATA]
+        rows.append([f"``'{name}'``", *map(_yes, served)])
     return head, rows
 
 

@@ -2,7 +2,14 @@
 
 from partwise._errors import UnsupportedCombinationError
 from partwise._version import __version__
-from partwise.estimators import NMF, FitState, MiniBatchNMF, non_negative_factorization
+from partwise.estimators import (
+    NMF,
+    FitState,
+    MiniBatchNMF,
+    nnls,
+    nnqp,
+    non_negative_factorization,
+)
 from partwise.files import load_model, read_matrix, save_model
 
 __all__ = [
@@ -12,6 +19,8 @@ __all__ = [
     "UnsupportedCombinationError",
     "__version__",
     "load_model",
+    "nnls",
+    "nnqp",
     "non_negative_factorization",
     "read_matrix",
     "save_model",

@@ -486,11 +486,13 @@ class Problem:
             if turned is not None and axis > 0:
                 turned = Problem.__new__(Problem)
                 turned.data, turned.model, turned.loss = data, self.model.led_by(name), self.loss
-                turned.factors, turned.penalties = self.factors, self.penalties
                 turned.free = self.free
                 turned.__dict__.update(floor=self.floor, level=self.level)
             self._turned[key] = turned
-        return self._turned[key]
+        found = self._turned[key]
+        if found is not None:
+            found.factors, found.penalties = self.factors, self.penalties
+        return found
 
     @cached_property
     def _turned(self) -> dict[tuple[str, bool], Problem | None]:

@@ -42,7 +42,6 @@ MODELS = {"bilinear": models.Bilinear(3), "cp": models.CP(3, order=3), "cp4": mo
 SHAPES = {"bilinear": (13, 9), "cp": (7, 6, 5), "cp4": (5, 4, 3, 3)}
 # Solvers by name, and the variants that a user can ask for as objects.
 ALL_SOLVERS = {name: make() for name, make in SOLVERS.items()} | {
-    "hals": solvers.CoordinateDescent(repeats=1, extrapolate=False),
     "shuffled": solvers.CoordinateDescent(shuffle=True),
     "minibatch": solvers.MiniBatch(batch_size=4),
 }

@@ -15,6 +15,7 @@ from partwise.problem import Normal, Problem
 from partwise.solvers import (
     Momentum,
     MultiplicativeUpdate,
+    alternating,
     loop,
     multiplicative,
     project,
@@ -194,6 +195,28 @@ def transform_looks_at_the_batch(patch):
     patch.setattr(project, "_row_residual", lambda F, *rest: np.zeros(len(F)))
 
 
+def clipping_for_solving(patch):
+    patch.setattr(kernels, "pivot_rows", kernels.least_squares_rows)
+
+
+def mask_forgotten_by_a_kernel(patch):
+    right = kernels.pivot_rows
+    patch.setattr(
+        kernels,
+        "pivot_rows",
+        lambda F, G, C, free, tolerance: right(F, G, C, np.empty((0, 3), bool), tolerance),
+    )
+
+
+def step_beyond_the_curvature(patch):
+    right = np.linalg.eigvalsh
+    patch.setattr(np.linalg, "eigvalsh", lambda G: 0.2 * right(G))
+
+
+def no_least_entry(patch):
+    patch.setattr(alternating, "LEAST", 0.0)
+
+
 def zero_locked(patch):
     patch.setattr(multiplicative, "lift_zeros", lambda problem: None)
 
@@ -264,6 +287,13 @@ BUGS = [
     (transform_looks_at_the_batch, lambda: inner(test_solvers.test_rows_are_projected_alone)(
         losses.Beta(0.5), 1, "dense")),
     (zero_locked, from_locked_zeros),
+    (clipping_for_solving, lambda:
+        test_solvers.test_every_solver_of_quadratics_ends_at_the_same_stationary_point(
+            "bilinear", ())),
+    (mask_forgotten_by_a_kernel, lambda: fixed("anls-bpp")),
+    (step_beyond_the_curvature, lambda: descent(solver="nenmf")),
+    (no_least_entry, lambda: test_solvers.test_a_component_that_explains_nothing_comes_back(
+        "mu-lin")),
     (gradient_one_percent_off, lambda: inner(test_parts.test_loss_parts_are_its_derivative)(
         losses.Beta(1.5), 1)),
     (view_forgets_a_row, lambda: inner(test_parts.test_views_hold_the_same_numbers)("dense", 1)),

@@ -2,7 +2,8 @@
 
 from partwise.estimators._progress import FitState
 from partwise.estimators.function import non_negative_factorization
+from partwise.estimators.least_squares import nnls, nnqp
 from partwise.estimators.mini_batch_nmf import MiniBatchNMF
 from partwise.estimators.nmf import NMF
 
-__all__ = ["NMF", "FitState", "MiniBatchNMF", "non_negative_factorization"]
+__all__ = ["NMF", "FitState", "MiniBatchNMF", "nnls", "nnqp", "non_negative_factorization"]

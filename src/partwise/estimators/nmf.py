@@ -39,13 +39,14 @@ class NMF(BaseNMF):
     init : {'random', 'random-acol', 'nndsvd', 'nndsvda', 'nndsvdar', 'custom'}, default=None
         The start. None is 'nndsvda' if k ≤ min(n_samples, n_features), else 'random'.
         'custom' starts from W and H given to `fit`; one of them is enough.
-    solver : {'auto', 'cd', 'rational', 'amu', 'me', 'mu'} or a solver object, default='auto'
+    solver : str or a solver object, default='auto'
         'cd' is coordinate descent (HALS), accelerated and extrapolated, for the squared
         loss; 'rational' is coordinate descent by a rational model, extrapolated, for the
         Kullback–Leibler and Itakura–Saito divergences; 'mu' is the multiplicative update in
         majorize-minimize form, for every loss, 'me' that with exponent 1, for 0 ≤ β < 1,
-        and 'amu' the longer of both, extrapolated.
-        'auto' takes the first of them that can serve the problem.
+        and 'amu' the longer of both, extrapolated. 'hals', 'a-hals', 'anls-bpp', 'anls-as',
+        'nenmf', 'pg', 'gcd', 'mu-lin' and 'als' are the classic methods for the squared loss.
+        'auto' takes the first of 'cd', 'rational' and 'amu' that can serve the problem.
     beta_loss : float or {'frobenius', 'kullback-leibler', 'itakura-saito'}
         The divergence, or its β: 2, 1, 0; also a `partwise.losses.Loss` object. For β ≤ 0
         all entries of X must be > 0.

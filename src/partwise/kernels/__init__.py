@@ -1,4 +1,4 @@
-"""Compiled functions on plain arrays: arrays in, arrays out, no classes.
+"""Functions on plain arrays, compiled unless matrix products dominate: arrays in, arrays out.
 
 Letters used in every kernel: ``F`` is the factor being updated, one row per entry of its
 dimension and one column per component; ``G`` (k, k) and ``C`` (rows, k) are the Gram and
@@ -23,8 +23,17 @@ _FILES = {
     ),
     "dense": ("dense_product", "narrow_product", "turned_product"),
     "extrapolation": ("extrapolate",),
+    "gradient": (
+        "alternating_directions",
+        "nesterov",
+        "projected_gradient",
+        "row_residuals",
+    ),
+    "greedy": ("greedy_updates",),
     "multiplicative": ("multiplicative_update",),
     "nnls": ("solve_rows",),
+    "passive": ("solve_passive",),
+    "pivoting": ("least_squares_rows", "pivot_rows"),
     "products": ("product_loss", "product_split"),
     "quadratic": ("coordinate_sweeps",),
     "rational": ("rational_dense", "rational_sparse"),

@@ -1,8 +1,19 @@
 """How factors move: the one loop, one file per method, and the table of defaults."""
 
+from partwise.solvers.alternating import (
+    ActiveSet,
+    Alternating,
+    BlockPivoting,
+    ClippedLeastSquares,
+    GreedyDescent,
+    LinMultiplicative,
+    NesterovGradient,
+    ProjectedGradient,
+)
 from partwise.solvers.base import Solver, State
 from partwise.solvers.coordinate_descent import CoordinateDescent
 from partwise.solvers.defaults import SOLVERS, as_solver
+from partwise.solvers.hals import HALS, AcceleratedHALS
 from partwise.solvers.loop import Progress, run
 from partwise.solvers.mini_batch import Memory, MiniBatch
 from partwise.solvers.momentum import Momentum
@@ -15,15 +26,25 @@ from partwise.solvers.project import project_rows
 from partwise.solvers.rational import RationalDescent
 
 __all__ = [
+    "HALS",
     "SOLVERS",
+    "AcceleratedHALS",
     "AcceleratedMultiplicative",
+    "ActiveSet",
+    "Alternating",
+    "BlockPivoting",
+    "ClippedLeastSquares",
     "CoordinateDescent",
+    "GreedyDescent",
+    "LinMultiplicative",
     "MaximizationEqualization",
     "Memory",
     "MiniBatch",
     "Momentum",
     "MultiplicativeUpdate",
+    "NesterovGradient",
     "Progress",
+    "ProjectedGradient",
     "RationalDescent",
     "Solver",
     "State",

@@ -6,8 +6,18 @@ from collections.abc import Callable
 
 from partwise._errors import unsupported
 from partwise.problem import Problem
+from partwise.solvers.alternating import (
+    ActiveSet,
+    BlockPivoting,
+    ClippedLeastSquares,
+    GreedyDescent,
+    LinMultiplicative,
+    NesterovGradient,
+    ProjectedGradient,
+)
 from partwise.solvers.base import Solver
 from partwise.solvers.coordinate_descent import CoordinateDescent
+from partwise.solvers.hals import HALS, AcceleratedHALS
 from partwise.solvers.multiplicative import (
     AcceleratedMultiplicative,
     MaximizationEqualization,
@@ -24,6 +34,15 @@ SOLVERS: dict[str, Callable[[], Solver]] = {
     "amu": AcceleratedMultiplicative,
     "me": MaximizationEqualization,
     "mu": MultiplicativeUpdate,
+    "hals": HALS,
+    "a-hals": AcceleratedHALS,
+    "anls-bpp": BlockPivoting,
+    "anls-as": ActiveSet,
+    "nenmf": NesterovGradient,
+    "pg": ProjectedGradient,
+    "gcd": GreedyDescent,
+    "mu-lin": LinMultiplicative,
+    "als": ClippedLeastSquares,
 }
 
 

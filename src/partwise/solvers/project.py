@@ -39,12 +39,12 @@ def project_rows(problem: Problem, *, tol: float, max_iter: int) -> int:
     held = F.copy() if free.shape[0] else None
     if problem.loss.quadratic:
         F[...] = 0 if held is None else np.where(free, 0, held)
+        tolerance, undone = 16 * float(np.finfo(F.dtype).eps), 0
         for rows, data in problem.data.stream():
             part = problem.rows(rows, data)
             normal, open_ = part.normal(name), part.free_entries(name)
-            tolerance = 16 * float(np.finfo(F.dtype).eps)
-            kernels.solve_rows(F[rows], normal.gram, normal.cross, open_, tolerance)
-        return 0
+            undone += kernels.solve_rows(F[rows], normal.gram, normal.cross, open_, tolerance)
+        return undone
     _flat_start(problem, name)
     _lower_floor(problem, F)
     if held is not None:
