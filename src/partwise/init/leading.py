@@ -9,15 +9,15 @@ from partwise.data.base import even_blocks
 
 __all__ = ["leading"]
 
-# Up to this many rows or columns a full decomposition of dense data costs little.
-SMALL = 400
+# Up to this many rows or columns and entries a full decomposition costs little.
+SMALL, WHOLE = 400, 2**21
 # Directions looked for beyond the wanted ones, so that those are found precisely.
 SPARE = 10
 
 
 def leading(data: Data, k: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return the k leading singular triplets: U (n_samples, k), s (k,), Vᵀ (k, n_features)."""
-    if min(data.shape) <= SMALL and data.in_memory:
+    if min(data.shape) <= SMALL and data.size <= WHOLE and data.in_memory:
         u, s, vt = np.linalg.svd(data.to_dense().astype(np.float64), full_matrices=False)
         return u[:, :k], s[:k], vt[:k]
     wanted = min(k + SPARE, *data.shape)

@@ -20,9 +20,12 @@ def weights(X: Any, H: np.ndarray) -> np.ndarray:
 
     ``X``: data, or their transpose. Cost O(stored entries · k + rows · k²).
     """
-    cross = np.ascontiguousarray(X @ H)
+    cross, gram = np.ascontiguousarray(X @ H), H.T @ H
     W = np.zeros_like(cross)
-    lower(W, H.T @ H, cross, SWEEPS, ENOUGH)
+    lower(W, gram, cross, SWEEPS, ENOUGH)
+    # What a component explains at the rounding level of its row is nothing.
+    share = W * np.sqrt(np.diagonal(gram))
+    W[share <= 100 * np.finfo(W.dtype).eps * share.max(axis=1, keepdims=True)] = 0
     return W
 
 
