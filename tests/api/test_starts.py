@@ -252,6 +252,17 @@ def test_degenerate_data(init, case, dtype):
             assert ((W @ W.T) * (H @ H.T))[np.triu_indices(3, 1)].max() < 1 - 1e-6
 
 
+@pytest.mark.parametrize("init", SINGULAR)
+def test_more_components_than_the_rank_of_the_data_are_used(init):
+    """Two nested hexagons: rank 3, and exact with four components, but not with three."""
+    row = np.array([1.0, 3, 5, 5, 3, 1])
+    X = np.array([np.roll(row, shift) for shift in range(6)])
+    assert np.linalg.matrix_rank(X) == 3
+    model = NMF(4, init=init, random_state=0, max_iter=2000, tol=0).fit(X)
+    assert model.reconstruction_err_ < 1e-6 * np.linalg.norm(X)
+    assert NMF(3, init=init, max_iter=2000, tol=0).fit(X).reconstruction_err_ > 1
+
+
 # ---------------------------------------------------------------- planted truth
 
 
