@@ -49,7 +49,13 @@ from partwise.plots import plot_parts
 
 # --- gallery ---------------------------------------------------------------------------
 
-EXAMPLES = ["plot_digits.py", "plot_topics.py", "plot_spectra.py", "plot_convergence.py"]
+EXAMPLES = [
+    "plot_digits.py",
+    "plot_topics.py",
+    "plot_spectra.py",
+    "plot_convergence.py",
+    "plot_starts.py",
+]
 sphinx_gallery_conf = {
     "examples_dirs": "../examples",
     "gallery_dirs": "gallery",

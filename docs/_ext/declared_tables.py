@@ -12,7 +12,7 @@ from docutils.statemachine import StringList
 from scipy.sparse import csr_array
 
 from partwise.data import as_data
-from partwise.init import STARTS
+from partwise.init import STARTS, draws
 from partwise.losses import Beta, Frobenius, ItakuraSaito, KullbackLeibler
 from partwise.models import CP, Bilinear
 from partwise.penalties import L1, L2, Fixed, NonNegative
@@ -112,9 +112,12 @@ def combinations():
 
 def starts():
     """Return the table of starts."""
-    return ["init", "what it does"], [
-        [f"``'{name}'``", _first_line(start)] for name, start in STARTS.items()
-    ]
+    head = ["init", "what it does", "draws", "source"]
+    rows = []
+    for name, start in STARTS.items():
+        source = inspect.getdoc(start).partition("Source: ")[2].replace("\n", " ").rstrip(".")
+        rows.append([f"``'{name}'``", _first_line(start), _yes(draws(name)), source])
+    return head, rows
 
 
 def penalties():

@@ -166,7 +166,7 @@ def _add_model_options(fit: argparse.ArgumentParser) -> None:
     add("--loss", dest="beta_loss", metavar="LOSS", type=_loss,
         help=f"{', '.join(LOSSES)}, or the number beta (default: frobenius)")  # fmt: skip
     add("--solver", help="auto, cd, me or mu (default: auto)")
-    add("--init", help="random, nndsvd, nndsvda, nndsvdar, ...")
+    add("--init", help="random, nndsvda, nnsvd-lrc, kmeans, spa, ica, best-random, ...")
     add("--alpha-w", dest="alpha_W", metavar="A", type=_real, help="penalty on W")
     add("--alpha-h", dest="alpha_H", metavar="A", type=_real_or_same,
         help="penalty on H, or: same (default: same)")  # fmt: skip

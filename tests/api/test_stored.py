@@ -20,7 +20,7 @@ from partwise import NMF, MiniBatchNMF, init, non_negative_factorization
 from partwise.data import Stored, as_data, open_reader
 from partwise.data.stored import ahead
 from partwise.estimators import _checks
-from partwise.init.nndsvd import _leading
+from partwise.init.leading import leading
 from partwise.models import Bilinear
 from tests.api.test_bad_input import message_of, says
 
@@ -529,7 +529,7 @@ def test_leading_triplets_are_at_least_as_good_as_scikit_learns(decay, dtype):
         matrix = (left * decay ** np.arange(430)) @ right.T
         matrix = (matrix + np.abs(matrix.min())).astype(dtype)  # non-negative
         best = np.linalg.norm(np.linalg.svd(matrix.astype(float))[1][10:])
-        triplets = _leading(as_data(matrix), 10), randomized_svd(matrix, 10, random_state=0)
+        triplets = leading(as_data(matrix), 10), randomized_svd(matrix, 10, random_state=0)
         excess.append([np.linalg.norm(matrix - (u * s) @ vt) / best - 1 for u, s, vt in triplets])
     ours, theirs = np.mean(excess, axis=0)
     assert ours <= max(theirs, 1e-12 if dtype == np.float64 else 1e-5)

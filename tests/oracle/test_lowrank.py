@@ -5,7 +5,7 @@ import pytest
 from scipy import sparse
 
 from partwise.data import as_data
-from partwise.data.lowrank import compressed
+from partwise.data.lowrank import LowRank, compressed
 
 
 def data_of_rank(rank, dtype=np.float64):
@@ -45,3 +45,13 @@ def test_no_more_directions_than_there_are():
     X = data_of_rank(3)[:4]
     found = compressed(as_data(X), 4, np.random.default_rng(1))
     np.testing.assert_allclose(found.to_dense(), X, rtol=1e-12)
+
+
+def test_distance_without_cancellation():
+    rng = np.random.default_rng(0)
+    W, H = rng.random((60, 3)), rng.random((40, 3))
+    found = LowRank(W, H)
+    assert found.half_distance(W, H) < 1e-28
+    moved = W * (1 + 1e-9 * rng.random(W.shape))
+    wanted = 0.5 * np.sum(((moved - W) @ H.T) ** 2)
+    assert found.half_distance(moved, H) == pytest.approx(wanted, rel=1e-5)

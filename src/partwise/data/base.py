@@ -89,6 +89,10 @@ class Data(ABC):
         """Return X as an array of any memory layout; only ever called on a block of rows."""
         return self.to_dense()
 
+    def half_distance(self, F: np.ndarray, A: np.ndarray) -> float | None:
+        """Return ``½‖X − F Aᵀ‖²`` in float64, if that takes no look at the entries of X."""
+        return None
+
     @abstractmethod
     def sum(self) -> float:
         """Return ``Σ X`` in float64."""

@@ -3,72 +3,91 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from partwise._threads import each, spans
-from partwise.data.base import Data, Index
+from partwise.data.base import Data, Index, even_blocks
 
 __all__ = ["LowRank", "compressed"]
 
 # Directions beyond the wanted ones, and steps of the power method, for the range of X.
 SPARE = 20
 STEPS = 2
+BLOCK = 2**20  # entries of a block that is formed
 
 
 class LowRank(Data):
-    """X ≈ L Rᵀ with L (n_samples, l) and R (n_features, l), of any sign.
+    """X = L Rᵀ with L (n_samples, l) and R (n_features, l), of any sign."""
 
-    What is not a product with X, sums and the sum of squares, is that of the data it stands
-    for.
-    """
-
-    def __init__(self, left: np.ndarray, right: np.ndarray, total: float, squares: float) -> None:
+    def __init__(self, left: np.ndarray, right: np.ndarray) -> None:
         self.left, self.right = left, right
         self.shape = (len(left), len(right))
         self.dtype = left.dtype
-        self._totals = total, squares
 
     def rows(self, index: Index) -> LowRank:
-        return LowRank(self.left[index], self.right, *self._totals)
+        return LowRank(self.left[index], self.right)
 
     def __matmul__(self, H: np.ndarray) -> np.ndarray:
         return _product(self.left, _cross(self.right, H))
 
     @property
     def T(self) -> LowRank:
-        return LowRank(self.right, self.left, *self._totals)
+        return LowRank(self.right, self.left)
 
     def led_by(self, axis: int, k: int = 0) -> LowRank:
         return self if axis == 0 else self.T
 
     def spans(self, k: int, *, densify: bool = False) -> list[slice]:
-        return [slice(0, self.shape[0])]
+        return list(self.blocks()) if densify else [slice(0, self.shape[0])]
 
     def blocks(self, *, densify: bool = False) -> Iterator[slice]:
-        yield slice(0, self.shape[0])
+        return even_blocks(self.shape[0], max(1, BLOCK // self.shape[1]))
 
     def to_dense(self) -> np.ndarray:
         return self.left @ self.right.T
 
+    @cached_property
+    def _sum(self) -> float:
+        sums = (side.sum(axis=0, dtype=np.float64) for side in (self.left, self.right))
+        return float(np.dot(*sums))
+
+    @cached_property
+    def _sum_of_squares(self) -> float:
+        return float(self.square_sums()[1].sum())
+
     def sum(self) -> float:
-        return self._totals[0]
+        return self._sum
 
     def sum_of_squares(self) -> float:
-        return self._totals[1]
+        return self._sum_of_squares
 
     def square_sums(self) -> tuple[np.ndarray, np.ndarray]:
-        sides = self.left, self.right
-        grams = [_cross(side, side).astype(np.float64) for side in sides[::-1]]
         rows, columns = (
-            np.einsum("ij,jl,il->i", side, gram, side)
-            for side, gram in zip(sides, grams, strict=True)
+            np.einsum("ij,jl,il->i", side, _cross(other, other).astype(np.float64), side)
+            for side, other in ((self.left, self.right), (self.right, self.left))
         )
         return rows, columns
 
+    @cached_property
+    def _decomposed(self) -> list[tuple[np.ndarray, np.ndarray]]:
+        return [np.linalg.qr(side.astype(np.float64)) for side in (self.left, self.right)]
+
+    def half_distance(self, F: np.ndarray, A: np.ndarray) -> float:
+        # ‖P Sᵀ‖ of tall P = (L, F) and S = (R, −A) is that of the product of the small
+        # triangles of their decompositions, where nothing cancels.
+        triangles = []
+        for (basis, own), side in zip(self._decomposed, (F, -A), strict=True):
+            inside = basis.T @ side
+            beyond = np.linalg.qr(side - basis @ inside, mode="r")
+            nothing = np.zeros((len(beyond), len(own)))
+            triangles.append(np.block([[own, inside], [nothing, beyond]]))
+        return 0.5 * float(np.square(triangles[0] @ triangles[1].T).sum())
+
     def smallest(self) -> float:
-        return 0.0
+        return min(float(self.rows(rows).to_dense().min()) for rows in self.blocks())
 
 
 def compressed(data: Data, k: int, rng: Any) -> LowRank:
@@ -85,7 +104,7 @@ def compressed(data: Data, k: int, rng: Any) -> LowRank:
         Z = data.T @ np.linalg.qr(Y)[0]
         Y = data @ np.linalg.qr(Z)[0]
     basis = np.ascontiguousarray(np.linalg.qr(Y)[0])
-    return LowRank(basis, data.T @ basis, data.sum(), data.sum_of_squares())
+    return LowRank(basis, data.T @ basis)
 
 
 def _product(F: np.ndarray, small: np.ndarray) -> np.ndarray:

@@ -42,7 +42,7 @@ class BaseNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
             None,
             StrOptions({"auto"}),
         ],
-        "init": [StrOptions({*STARTS, "custom"}), None],
+        "init": [StrOptions({*STARTS, *_runs.FITTED, "custom"}), callable, None],
         "beta_loss": [StrOptions({"frobenius", "kullback-leibler", "itakura-saito"}), Real, Loss],
         "tol": [Interval(Real, 0, None, closed="left")],
         "max_iter": [Interval(Integral, 1, None, closed="left")],

@@ -10,16 +10,18 @@ from typing import Any
 
 import numpy as np
 from joblib import Parallel, delayed, effective_n_jobs
+from scipy import sparse
 from sklearn.exceptions import ConvergenceWarning
 
-from partwise._arrays import check_start
+from partwise._arrays import check_kind, check_start
 from partwise._errors import explain
 from partwise._threads import one_pool
 from partwise.data import Data, as_data
+from partwise.data.lowrank import compressed
 from partwise.estimators._explain import Explained, explained
 from partwise.estimators._progress import FitState, Reporter, combined
 from partwise.estimators._units import Unit
-from partwise.init import complete, make_start
+from partwise.init import complete, draws, make_start
 from partwise.losses import as_loss
 from partwise.models import Bilinear
 from partwise.penalties import L1, L2, Fixed, NonNegative, Penalty
@@ -28,6 +30,8 @@ from partwise.result import Result
 from partwise.solvers import Solver, as_solver, run
 
 __all__ = [
+    "FITTED",
+    "Job",
     "Outcome",
     "Start",
     "bind",
@@ -40,6 +44,13 @@ __all__ = [
 
 # A model with less than this share of the sum of X is no model of X.
 NOTHING_LEFT = 1e-3
+# The start that is the best of so many random ones after so many iterations of the fit's solver.
+BEST_RANDOM = "best-random"
+TRIED, SHORT = 5, 5
+# The start that is a fit of the projection of X on a few directions, of so many iterations.
+COMPRESSED = "compressed"
+COARSE = 100
+FITTED = BEST_RANDOM, COMPRESSED
 
 Callback = Callable[[FitState], object] | None
 
@@ -138,6 +149,34 @@ def _check_mask(mask: Any, start: np.ndarray | None, subject: str) -> np.ndarray
     return mask
 
 
+def _start_of_callable(est: Any, X: Any, n_components: int, seed: int) -> Start:
+    """Return what ``init(X, n_components, seed)`` returns, checked, in the dtype of X."""
+    subject = f"{type(est).__name__} with init={_name_of(est.init)}"
+    found = est.init(X, n_components, seed)
+    if not isinstance(found, tuple | list) or len(found) != 2:
+        got = (
+            f"{type(found).__name__} of length {len(found)}" if hasattr(found, "__len__") else found
+        )
+        raise TypeError(explain(subject, got, "the pair (W, H)", "End it with: return W, H."))
+    shapes = (X.shape[0], n_components), (n_components, X.shape[1])
+    given = {}
+    for name, F, shape in zip("WH", found, shapes, strict=True):
+        which = f"{subject} (returned {name})"
+        check_kind(F, which)
+        if not sparse.issparse(F):
+            F = np.asarray(F)
+            if F.dtype.kind not in "fiub":
+                raise ValueError(explain(which, f"dtype {F.dtype}", "real numbers"))
+            with np.errstate(over="ignore"):  # found below
+                F = F.astype(X.dtype, copy=False)
+        given[name] = check_start(F, shape, X.dtype, which)
+    return Start(n_components, given, {})
+
+
+def _name_of(init: Any) -> str:
+    return getattr(init, "__name__", type(init).__name__) if callable(init) else str(init)
+
+
 def seed_of(random_state: Any) -> int:
     """Return an integer that repeats the fit; draws from a generator, never from the global one."""
     if isinstance(random_state, np.random.RandomState):
@@ -216,27 +255,34 @@ def misfit(est: Any, X: Any, W: np.ndarray, components: np.ndarray) -> float:
 
 
 @dataclass
-class _Job:
+class Job:
     """What all runs of one fit share."""
 
     est: Any
-    data: Data
-    unit: Unit
+    X: Any
     start: Start
     make_solver: Callable[[Problem], Solver]
-    callback: Callback
     seed: int
+    callback: Callback = None
+
+    def __post_init__(self) -> None:
+        self.unit = Unit.of(self.X, as_loss(self.est.beta_loss).degree)
+        self.data = as_data(self.unit.data_in(self.X))
+
+    def rng(self, number: int) -> np.random.Generator:
+        """Return the generator of a run; the first draws from the seed alone, as in all fits."""
+        return np.random.default_rng(self.seed if number == 0 else [self.seed, number])
 
     def run(self, number: int) -> tuple[Result, Problem, str]:
-        """Do one run; the first draws from the seed alone, so that it is the same in all fits."""
-        est, unit = self.est, self.unit
-        rng = np.random.default_rng(self.seed if number == 0 else [self.seed, number])
-        init, factors = self._factors(number, rng)
-        problem = bind(est, self.data, unit, self.start.n_components, factors, self.start)
+        """Do one run."""
+        est, rng = self.est, self.rng(number)
+        init, factors = self.factors(number, rng)
+        problem = self._bind(factors)
         max_time = getattr(est, "max_time", None)
         many = getattr(est, "n_init", 1) > 1
         label = f"{type(est).__name__} start {number}" if many else type(est).__name__
         with Reporter(est.verbose, est.max_iter, max_time, label) as reporter:
+            told = combined(reporter, self.callback, self.unit, problem.loss.degree, number)
             result = run(
                 problem,
                 self.make_solver(problem),
@@ -244,19 +290,58 @@ class _Job:
                 max_iter=est.max_iter,
                 max_time=max_time,
                 rng=rng,
-                callback=combined(reporter, self.callback, unit, problem.loss.degree, number),
+                callback=told,
             )
         reporter.close(result.n_iter, result.stop_reason)
         return result, problem, init
 
-    def _factors(self, number: int, rng: np.random.Generator) -> tuple[str, dict[str, np.ndarray]]:
-        model = Bilinear(self.start.n_components)
-        init = self.est.init
+    def factors(self, number: int, rng: np.random.Generator) -> tuple[str, dict[str, np.ndarray]]:
+        """Return the name of the start of a run and its factors, in the unit of the data."""
+        init, k = self.est.init, self.start.n_components
+        model = Bilinear(k)
+        if callable(init):
+            start = _start_of_callable(self.est, self.X, k, int(rng.integers(2**31 - 1)))
+            return _name_of(init), oriented(start, self.unit)
         if init == "custom":
             return init, complete(self.data, model, oriented(self.start, self.unit), rng)
-        if number > 0 and init in (None, "nndsvd", "nndsvda"):
+        if init == BEST_RANDOM:
+            return init, self._best_random(model, rng)
+        if init == COMPRESSED:
+            return init, self._compressed(model, rng)
+        if number > 0 and not draws(init):
             init = "random"  # these have no second draw
         return make_start(self.data, model, init, rng)
+
+    def _bind(self, factors: dict[str, np.ndarray], data: Data | None = None) -> Problem:
+        data = self.data if data is None else data
+        return bind(self.est, data, self.unit, self.start.n_components, factors, self.start)
+
+    def _compressed(self, model: Bilinear, rng: np.random.Generator) -> dict[str, np.ndarray]:
+        # Tepper & Sapiro (2016), IEEE Transactions on Signal Processing 64, with one projection.
+        if not as_loss(self.est.beta_loss).quadratic:
+            got = f"beta_loss={self.est.beta_loss!r}"
+            raise ValueError(
+                explain(f"init='{COMPRESSED}'", got, "the squared loss", "Use another start.")
+            )
+        data = compressed(self.data, model.n_components, rng)
+        problem = self._bind(make_start(data, model, None, rng)[1], data)
+        solver, max_time = self.make_solver(problem), getattr(self.est, "max_time", None)
+        tol = max(self.est.tol, 1e-6)  # the full data have the last word
+        return run(problem, solver, tol=tol, max_iter=COARSE, max_time=max_time, rng=rng).factors
+
+    def _best_random(self, model: Bilinear, rng: np.random.Generator) -> dict[str, np.ndarray]:
+        # Vandaele, Gillis, Glineur & Tuyttens (2016), Journal of Global Optimization 65: refine
+        # the best of several short runs.
+        best: Result | None = None
+        max_time = getattr(self.est, "max_time", None)
+        for _ in range(TRIED):
+            problem = self._bind(make_start(self.data, model, "random", rng)[1])
+            solver = self.make_solver(problem)
+            found = run(problem, solver, tol=0, max_iter=SHORT, max_time=max_time, rng=rng)
+            if best is None or found.objective < best.objective:
+                best = found
+        assert best is not None
+        return best.factors
 
 
 def oriented(start: Start, unit: Unit) -> dict[str, np.ndarray]:
@@ -278,9 +363,7 @@ def fit_all(
                 "All starts would be the same.",
             )
         )
-    unit = Unit.of(X, as_loss(est.beta_loss).degree)
-    data = as_data(unit.data_in(X))
-    job = _Job(est, data, unit, start, make_solver, callback, seed_of(est.random_state))
+    job = Job(est, X, start, make_solver, seed_of(est.random_state), callback)
     side_by_side = count > 1 and effective_n_jobs(est.n_jobs) > 1
     with one_pool(share=not side_by_side):
         if side_by_side:
@@ -291,7 +374,7 @@ def fit_all(
             runs = [job.run(number) for number in range(count)]
         objectives = np.array([result.objective for result, _, _ in runs])
         best = int(np.argmin(objectives))
-        return _outcome(runs[best], unit, objectives, job.seed)
+        return _outcome(runs[best], job.unit, objectives, job.seed)
 
 
 def default_solver(est: Any) -> Callable[[Problem], Solver]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ def non_negative_factorization(
     H: Any = None,
     n_components: int | str | None = "auto",
     *,
-    init: str | None = None,
+    init: str | Callable[..., Any] | None = None,
     update_H: bool = True,
     solver: Any = "auto",
     beta_loss: float | str = "frobenius",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from numbers import Integral, Real
 from typing import Any
 
@@ -13,8 +14,6 @@ from partwise.data import as_data
 from partwise.estimators import _runs
 from partwise.estimators._base import BaseNMF
 from partwise.estimators._units import Unit
-from partwise.init import complete, make_start
-from partwise.models import Bilinear
 from partwise.problem import Problem
 from partwise.solvers import Memory, MiniBatch
 
@@ -113,7 +112,7 @@ verbose
         self,
         n_components: int | str | None = "auto",
         *,
-        init: str | None = None,
+        init: str | Callable[..., Any] | None = None,
         batch_size: int = 1024,
         beta_loss: float | str = "frobenius",
         tol: float = 1e-4,
@@ -229,13 +228,8 @@ verbose
 
     def _begin(self, X: Any, W: Any, H: Any) -> None:
         start = _runs.check_starts(self, X, W, H)
-        data = as_data(self._unit.data_in(X))
-        model = Bilinear(start.n_components)
-        rng = np.random.default_rng(_runs.seed_of(self.random_state))
-        if start.given:
-            factors = complete(data, model, _runs.oriented(start, self._unit), rng)
-        else:
-            _, factors = make_start(data, model, self.init, rng)
+        job = _runs.Job(self, X, start, self._solver, _runs.seed_of(self.random_state))
+        _, factors = job.factors(0, job.rng(0))
         self.components_ = np.ascontiguousarray(self._unit.factor_out(factors["H"]).T)
         self.n_components_ = start.n_components
 

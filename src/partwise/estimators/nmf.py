@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -36,9 +37,15 @@ class NMF(BaseNMF):
     n_components : int, 'auto' or None, default='auto'
         Number of components k. 'auto' takes it from W or H given with ``init='custom'``,
         and else, like None, is the number of features.
-    init : {'random', 'random-acol', 'nndsvd', 'nndsvda', 'nndsvdar', 'custom'}, default=None
-        The start. None is 'nndsvda' if k ≤ min(n_samples, n_features), else 'random'.
-        'custom' starts from W and H given to `fit`; one of them is enough.
+    init : str, callable or None, default=None
+        The start: 'random', 'random-acol', 'nndsvd', 'nndsvda', 'nndsvdar', 'nnsvd-lrc',
+        'kmeans', 'spherical-kmeans', 'spa', 'ica', 'best-random', 'compressed' or 'custom'.
+        None is 'nndsvda' if k ≤ min(n_samples, n_features), else 'random'. 'best-random' makes
+        five iterations from each of five random starts and goes on from the best. 'compressed',
+        for the squared loss of large data, fits the projection of X on k + 20 directions
+        first. ``n_iter_`` and ``max_time`` count from there. 'custom' starts from W and H given
+        to `fit`; one of them is enough. A callable ``init(X, n_components, random_state)``, with
+        an integer as random_state, returns start values W and H, which are taken as they are.
     solver : str or a solver object, default='auto'
         'cd' is coordinate descent (HALS), accelerated and extrapolated, for the squared
         loss; 'rational' is coordinate descent by a rational model, extrapolated, for the
@@ -57,7 +64,8 @@ class NMF(BaseNMF):
     max_iter : int, default=200
         Iterations at most.
     random_state : int, RandomState, Generator or None, default=None
-        For random starts and ``shuffle``. 'nndsvd' and 'nndsvda' do not draw.
+        For random starts and ``shuffle``. 'nndsvd', 'nndsvda', 'nnsvd-lrc', 'spa' and 'ica'
+        do not draw.
     alpha_W, alpha_H : float, default=0.0 and 'same'
         Strength of the penalties; they count times n_features and times n_samples.
         ``alpha_H='same'`` is ``alpha_W``.
@@ -101,7 +109,7 @@ class NMF(BaseNMF):
     stop_reason_ : str
         Why the fit ended, in words.
     solver_, init_ : str
-        The solver and the start that were used.
+        The solver and the start that were used; of a callable its name.
     beta_loss_ : float
         β as a number.
     seed_ : int
@@ -142,7 +150,7 @@ class NMF(BaseNMF):
         self,
         n_components: int | str | None = "auto",
         *,
-        init: str | None = None,
+        init: str | Callable[..., Any] | None = None,
         solver: str | Solver = "auto",
         beta_loss: float | str = "frobenius",
         tol: float = 1e-4,

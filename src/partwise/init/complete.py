@@ -1,4 +1,4 @@
-"""A start of which the user gave only a part."""
+"""A start of which a part is given, or of which a part is missing."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from partwise.data import Data
 from partwise.init.random import random
 from partwise.models import Model
 
-__all__ = ["complete"]
+__all__ = ["complete", "revive"]
 
 
 def complete(
@@ -27,3 +27,19 @@ def complete(
         for name in missing:
             factors[name] *= factors[name].dtype.type(scale)
     return factors
+
+
+def revive(data: Data, model: Model, factors: dict[str, np.ndarray]) -> None:
+    """Fill columns of zeros in place with random entries, a hundredth of the size of others.
+
+    Many starts find fewer components than are wanted where X has a lower rank, fewer distinct
+    rows or fewer columns, and from a component of zeros no solver can leave. The draw has a
+    seed of its own, so that starts that do not draw stay the same.
+    """
+    rng = np.random.default_rng(0)
+    flat = (max(data.mean, 0.0) / model.n_components) ** (1 / len(model.names))
+    for F in factors.values():
+        empty = ~F.any(axis=0)
+        if empty.any():
+            level = (float(F.mean(dtype=np.float64)) or flat) / 100
+            F[:, empty] = level * np.abs(rng.standard_normal((len(F), int(empty.sum()))))

@@ -7,15 +7,11 @@ from typing import Any
 import numpy as np
 
 from partwise.data import Data
-from partwise.data.base import even_blocks
+from partwise.init.complete import revive
+from partwise.init.leading import leading
 from partwise.models import Model
 
 __all__ = ["nndsvd", "nndsvda", "nndsvdar"]
-
-# Up to this many rows or columns a full decomposition of dense data costs little.
-SMALL = 400
-# Directions looked for beyond the wanted ones, so that those are found precisely.
-SPARE = 10
 
 
 def nndsvd(data: Data, model: Model, rng: Any) -> dict[str, np.ndarray]:
@@ -29,7 +25,7 @@ def nndsvd(data: Data, model: Model, rng: Any) -> dict[str, np.ndarray]:
     Source: Boutsidis & Gallopoulos (2008), Pattern Recognition 41, section 2.
     """
     k = model.n_components
-    u, s, vt = _leading(data, k)
+    u, s, vt = leading(data, k)
     W = np.zeros((data.shape[0], k), data.dtype)
     H = np.zeros((data.shape[1], k), data.dtype)
     for j in range(k):
@@ -46,7 +42,9 @@ def nndsvd(data: Data, model: Model, rng: Any) -> dict[str, np.ndarray]:
     # What a decomposition leaves at rounding level is zero.
     for F in (W, H):
         F[F < 1e-7 * F.max(initial=0.0)] = 0
-    return {"W": W, "H": H}
+    factors = {"W": W, "H": H}
+    revive(data, model, factors)
+    return factors
 
 
 def nndsvda(data: Data, model: Model, rng: Any) -> dict[str, np.ndarray]:
@@ -70,52 +68,3 @@ def nndsvdar(data: Data, model: Model, rng: Any) -> dict[str, np.ndarray]:
         zeros = F == 0
         F[zeros] = level * rng.uniform(size=int(zeros.sum()))
     return factors
-
-
-def _leading(data: Data, k: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the k leading singular triplets: U (n_samples, k), s (k,), Vᵀ (k, n_features)."""
-    if min(data.shape) <= SMALL and data.in_memory:
-        u, s, vt = np.linalg.svd(data.to_dense().astype(np.float64), full_matrices=False)
-        return u[:, :k], s[:k], vt[:k]
-    wanted = min(k + SPARE, *data.shape)
-    if data.shape[1] <= SMALL:
-        V = np.linalg.eigh(_gram(data))[1][:, ::-1][:, :wanted]
-    else:
-        V = _row_space(data, k, wanted)
-    Y = data @ V.astype(data.dtype)
-    # Within the space that was found the decomposition is exact.
-    turn = np.linalg.eigh(_gram_of_rows(Y))[1][:, ::-1][:, :k]
-    U = Y @ turn.astype(Y.dtype)
-    s = np.sqrt(np.einsum("ij,ij->j", U, U, dtype=np.float64))
-    U /= np.where(s > 0, s, 1).astype(U.dtype)
-    return U, s, (V @ turn).T
-
-
-def _row_space(data: Data, k: int, wanted: int) -> np.ndarray:
-    """Return an orthonormal basis V (n_features, wanted) of nearly the leading row space.
-
-    Subspace iteration with Xᵀ X, from a seed of its own: one pass over X for each of as many
-    steps as make it at least as close as scikit-learn's `randomized_svd`.
-
-    Source: Halko, Martinsson & Tropp (2011), SIAM Review 53, algorithm 4.4.
-    """
-    V = np.random.default_rng(0).standard_normal((data.shape[1], wanted))
-    for _ in range(8 if k < 0.1 * min(data.shape) else 5):
-        V = np.linalg.qr(data.gram_times(V.astype(data.dtype)).astype(np.float64))[0]
-    return V
-
-
-def _gram(data: Data) -> np.ndarray:
-    """Return Xᵀ X in float64; one pass, O(entries · n_features)."""
-    total = np.zeros((data.shape[1], data.shape[1]))
-    for _, block in data.stream(densify=True):
-        total += _gram_of_rows(block.to_dense())
-    return total
-
-
-def _gram_of_rows(rows: np.ndarray) -> np.ndarray:
-    total = np.zeros((rows.shape[1], rows.shape[1]))
-    for part in even_blocks(len(rows), 2**14):
-        double = rows[part].astype(np.float64)
-        total += double.T @ double
-    return total

@@ -8,11 +8,16 @@ from typing import Any
 import numpy as np
 
 from partwise.data import Data
+from partwise.init.clusters import kmeans, spherical_kmeans
+from partwise.init.complete import revive
+from partwise.init.ica import ica
+from partwise.init.lowrank import nnsvd_lrc
 from partwise.init.nndsvd import nndsvd, nndsvda, nndsvdar
 from partwise.init.random import random, random_acol
+from partwise.init.spa import spa
 from partwise.models import Model
 
-__all__ = ["STARTS", "make_start"]
+__all__ = ["STARTS", "draws", "make_start"]
 
 Start = Callable[[Data, Model, Any], dict[str, np.ndarray]]
 
@@ -22,7 +27,18 @@ STARTS: dict[str, Start] = {
     "nndsvd": nndsvd,
     "nndsvda": nndsvda,
     "nndsvdar": nndsvdar,
+    "nnsvd-lrc": nnsvd_lrc,
+    "kmeans": kmeans,
+    "spherical-kmeans": spherical_kmeans,
+    "spa": spa,
+    "ica": ica,
 }
+DETERMINISTIC = {"nndsvd", "nndsvda", "nnsvd-lrc", "spa", "ica"}
+
+
+def draws(init: str | None) -> bool:
+    """Return whether a second start of that name is another one."""
+    return init is not None and init not in DETERMINISTIC
 
 
 def make_start(
@@ -43,6 +59,7 @@ def make_start(
         )
         raise ValueError(message)
     factors = STARTS[init](data, model, rng)
+    revive(data, model, factors)
     total = model.total(factors)
     if total > 0:
         scale = (data.sum() / total) ** (1 / len(model.names))
