@@ -51,7 +51,7 @@ def test_distance_without_cancellation():
     rng = np.random.default_rng(0)
     W, H = rng.random((60, 3)), rng.random((40, 3))
     found = LowRank(W, H)
-    assert found.half_distance(W, H) < 1e-28
+    assert found.half_distance(W, H) < 1e-30 * found.sum_of_squares()
     moved = W * (1 + 1e-9 * rng.random(W.shape))
     wanted = 0.5 * np.sum(((moved - W) @ H.T) ** 2)
     assert found.half_distance(moved, H) == pytest.approx(wanted, rel=1e-5)
