@@ -12,6 +12,7 @@ __all__ = ["dense_product", "narrow_product", "turned_product"]
 TILE = tile_bytes()
 # What is used again and again between two reads of X, in bytes: it stays in a core's cache.
 PANEL = 2**17
+STRETCH = 1024  # columns of X for a tile
 # On machines without long vectors BLAS is as fast for more columns than these.
 NARROW = 16 if TILE < 128 else 1024
 SMALL = 2**13  # entries, where a call costs more than the product
@@ -43,9 +44,9 @@ def narrow_product(X, A, out):  # type: ignore[no-untyped-def]
     rows, columns = X.shape
     k = A.shape[1]
     tile = TILE // A.itemsize
-    height = min(columns, PANEL // TILE)
+    height = min(columns, STRETCH)
     S = np.empty((ROWS, tile), A.dtype)
-    P = np.zeros((height, tile), A.dtype)
+    P = np.zeros(((k + tile - 1) // tile, height, tile), A.dtype)
     few = np.zeros((ROWS, columns if rows < ROWS else 0), A.dtype)
     for i in range(rows):
         for l in range(k):
@@ -54,20 +55,20 @@ def narrow_product(X, A, out):  # type: ignore[no-untyped-def]
             few[i, j] = X[i, j]
     for first in range(0, columns, height):
         count = min(height, columns - first)
-        for l in range(0, k, tile):
-            width = min(tile, k - l)
-            for p in range(count):
-                for c in range(width):
-                    P[p, c] = A[first + p, l + c]
-            for done in range(0, rows, ROWS):
-                # The last tile begins earlier, over rows that are done.
-                start = max(0, min(done, rows - ROWS))
+        for p in range(count):
+            for l in range(k):
+                P[l // tile, p, l % tile] = A[first + p, l]
+        for done in range(0, rows, ROWS):
+            # The last tile begins earlier, over rows that are done.
+            start = max(0, min(done, rows - ROWS))
+            for part in range(len(P)):
                 if rows < ROWS:
-                    write_tile(S, few, start, first, P, count)
+                    write_tile(S, few, start, first, P[part], count)
                 else:
-                    write_tile(S, X, start, first, P, count)
+                    write_tile(S, X, start, first, P[part], count)
+                l = part * tile
                 for r in range(done - start, min(ROWS, rows - start)):
-                    for c in range(width):
+                    for c in range(min(tile, k - l)):
                         out[start + r, l + c] += S[r, c]
 
 
