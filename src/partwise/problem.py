@@ -16,7 +16,7 @@ from partwise.data import Data
 from partwise.data.base import even_blocks
 from partwise.losses import Loss
 from partwise.models import Model
-from partwise.penalties import NonNegative, Penalty
+from partwise.penalties import NonNegative, Penalty, joint_prox, prox_residual
 
 __all__ = ["Entries", "Normal", "Problem", "Split"]
 
@@ -349,7 +349,8 @@ class Problem:
         others = self._penalty_value([other for other in self.model.names if other != name])
         if kind == "normal":
             square = 0.5 * self.data.sum_of_squares()
-            value = square + moved
+            beside = sum(p.value(self.factors[name]) for p in self.penalties[name] if not p.shifts)
+            value = square + moved + beside
             if value - own < _CANCELLATION[self.data.dtype.char] * square:
                 value = self._loss_by_blocks() + own
             return value + others
@@ -386,12 +387,9 @@ class Problem:
         assert total is not None
         return total
 
-    def prox(self, name: str, step: float) -> np.ndarray:
-        """Return the proximal point of one factor under all its penalties, in their order."""
-        F = self.factors[name]
-        for penalty in self.penalties[name]:
-            F = penalty.prox(F, step)
-        return F
+    def prox(self, name: str, step: float, F: np.ndarray) -> np.ndarray:
+        """Return the proximal point of F under those penalties of a factor that are not smooth."""
+        return joint_prox(self.penalties[name], F, step)
 
     def objective(self, known: tuple[str, Normal] | None = None) -> float:
         """Return the penalized objective, in float64.
@@ -418,7 +416,8 @@ class Problem:
         root mean squares f_j of F[:, j] and p_j of positive[:, j]. The residual
         ``r = F − max(0, F − g f_j / p_j)``, in the unit p_j of the objective's slope, is
         divided by ‖f_j p_j‖. The largest over the free factors is returned. It does not
-        change with the scale of X, of the loss, or between the factors.
+        change with the scale of X, of the loss, or between the factors. With penalties that
+        are no part of `split` it is `partwise.penalties.prox_residual`.
         """
         slopes = {name: np.empty_like(self.factors[name]) for name in self.free}
         sizes: dict[str, dict[int, tuple[float, np.ndarray]]] = {name: {} for name in self.free}
@@ -429,15 +428,13 @@ class Problem:
             sizes[name][rows.start] = _column_squares(positive)
 
         self.sweep(look, "split")  # one pass over X for all factors
-        return max(
-            _kkt_of(
-                self.factors[name],
-                slopes[name],
-                [found for _, found in sorted(sizes[name].items())],  # the same sums every time
-                self.free_entries(name),
-            )
-            for name in self.free
-        )
+
+        def residual(name: str) -> float:
+            parts = [found for _, found in sorted(sizes[name].items())]  # the same sums every time
+            open_, obeyed = self.free_entries(name), self.penalties[name]
+            return _kkt_of(self.factors[name], slopes[name], parts, open_, obeyed)
+
+        return max(map(residual, self.free))
 
     # --- how -----------------------------------------------------------------------------
 
@@ -625,13 +622,16 @@ def _column_squares(values: np.ndarray) -> tuple[float, np.ndarray]:
 
 
 def _kkt_of(
-    F: np.ndarray, slope: np.ndarray, sizes: list[tuple[float, np.ndarray]], free: np.ndarray
+    F: np.ndarray, slope: np.ndarray, sizes: list, free: np.ndarray, obeyed: Sequence[Penalty]
 ) -> float:
     pieces = list(even_blocks(len(F), 2**14))  # so that nothing in float64 is as large as F
     # Only ratios matter.
     size = max(max(largest for largest, _ in sizes), _TINY)
     squares = sum(part * (largest / size) ** 2 for largest, part in sizes)
     p = np.sqrt(squares / len(F))
+    if not all(penalty.shifts for penalty in obeyed):
+        smooth = sum(q.gradient(F) for q in obeyed if q.smooth and not q.shifts)
+        return prox_residual(obeyed, F, slope + smooth, size * p)
     f = np.sqrt(sum(np.square(F[i], dtype=np.float64).sum(axis=0) for i in pieces) / len(F))
     # An empty component has no size of its own: it is judged at the size of the others.
     f = np.where(f > 0, f, f.max(initial=0.0))

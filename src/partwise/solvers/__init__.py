@@ -12,6 +12,7 @@ from partwise.solvers.multiplicative import (
     MultiplicativeUpdate,
 )
 from partwise.solvers.project import project_rows
+from partwise.solvers.proximal_gradient import ProximalGradient
 from partwise.solvers.rational import RationalDescent
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "Momentum",
     "MultiplicativeUpdate",
     "Progress",
+    "ProximalGradient",
     "RationalDescent",
     "Solver",
     "State",
