@@ -10,6 +10,7 @@ from sklearn.utils._param_validation import StrOptions
 
 from partwise.estimators import _runs
 from partwise.estimators._base import BaseNMF
+from partwise.penalties import Penalty
 from partwise.solvers import SOLVERS, Solver
 
 __all__ = ["NMF"]
@@ -39,12 +40,14 @@ class NMF(BaseNMF):
     init : {'random', 'random-acol', 'nndsvd', 'nndsvda', 'nndsvdar', 'custom'}, default=None
         The start. None is 'nndsvda' if k ≤ min(n_samples, n_features), else 'random'.
         'custom' starts from W and H given to `fit`; one of them is enough.
-    solver : {'auto', 'cd', 'rational', 'amu', 'me', 'mu'} or a solver object, default='auto'
+    solver : {'auto', 'cd', 'rational', 'amu', 'me', 'mu', 'pgd'} or a solver object, \
+default='auto'
         'cd' is coordinate descent (HALS), accelerated and extrapolated, for the squared
         loss; 'rational' is coordinate descent by a rational model, extrapolated, for the
         Kullback–Leibler and Itakura–Saito divergences; 'mu' is the multiplicative update in
         majorize-minimize form, for every loss, 'me' that with exponent 1, for 0 ≤ β < 1,
-        and 'amu' the longer of both, extrapolated.
+        and 'amu' the longer of both, extrapolated; 'pgd' takes proximal gradient steps, for
+        every loss and penalty.
         'auto' takes the first of them that can serve the problem.
     beta_loss : float or {'frobenius', 'kullback-leibler', 'itakura-saito'}
         The divergence, or its β: 2, 1, 0; also a `partwise.losses.Loss` object. For β ≤ 0
@@ -62,6 +65,11 @@ class NMF(BaseNMF):
         ``alpha_H='same'`` is ``alpha_W``.
     l1_ratio : float in [0, 1], default=0.0
         Share ρ of the L1 norm in the penalties.
+    penalty_W, penalty_H : Penalty, list of Penalty or None, default=None
+        What W and H must obey beside that, objects of `partwise.penalties`. Their strengths
+        are in the scale of the objective: nothing is multiplied by n_features or n_samples.
+        A row of a factor is a sample (of W) or a feature (of H), for both a column is a
+        component. Solvers that cannot serve them say so; 'pgd' can serve all.
     verbose : int, default=0
         1 prints about 20 lines per run, or a progress bar on a terminal with rich
         installed; 2 prints every iteration.
@@ -135,6 +143,8 @@ class NMF(BaseNMF):
         **BaseNMF._parameter_constraints,
         "solver": [StrOptions({"auto", *SOLVERS}), Solver],
         "shuffle": ["boolean"],
+        "penalty_W": [Penalty, list, tuple, None],
+        "penalty_H": [Penalty, list, tuple, None],
     }
 
     def __init__(
@@ -150,6 +160,8 @@ class NMF(BaseNMF):
         alpha_W: float = 0.0,
         alpha_H: float | str = "same",
         l1_ratio: float = 0.0,
+        penalty_W: Any = None,
+        penalty_H: Any = None,
         verbose: int = 0,
         shuffle: bool = False,
         n_init: int = 1,
@@ -166,6 +178,8 @@ class NMF(BaseNMF):
         self.alpha_W = alpha_W
         self.alpha_H = alpha_H
         self.l1_ratio = l1_ratio
+        self.penalty_W = penalty_W
+        self.penalty_H = penalty_H
         self.verbose = verbose
         self.shuffle = shuffle
         self.n_init = n_init

@@ -67,7 +67,7 @@ def joint_start(penalties: Sequence[Penalty], F: np.ndarray) -> np.ndarray:
     """Return a start F ≥ 0 moved into all constraints."""
     for penalty in _in_order(penalties):
         F = penalty.entered(F)
-    return F
+    return joint_prox(penalties, F, 0.0)
 
 
 def prox_residual(

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from partwise import kernels
-from partwise.penalties import conflict, joint_start
+from partwise.penalties import Penalty, conflict, joint_start
 from partwise.problem import Normal, Problem
 from partwise.solvers.base import Solver, State
 
@@ -16,13 +16,15 @@ __all__ = ["ProximalGradient"]
 
 # A step that proves too long is halved, at most so many times; one that does not is longer by
 # this factor the next time.
-TRIES, GROWTH = 40, 1.3
+TRIES, GROWTH = 25, 1.3
 # Share of the predicted fall of the objective that a step has to bring, up to a share of itself.
 SHARE, ENOUGH = 0.25, 1e-4
 # For losses that are not quadratic: entries count as at least this share of the mean of their
 # component, move by at most so many times their size, and have curvatures that differ by at most
 # this ratio.
 LOWEST, FARTHEST, SPREAD = 0.05, 10.0, 1e-3
+# The longest step, in units of the multiplicative one.
+LONGEST = 1e3
 # Proximal steps within one step of such a loss, and the change, relative to the first, to stop at.
 INNER, CLOSE = 50, 0.02
 
@@ -126,14 +128,23 @@ def _enter(problem: Problem, name: str) -> None:
     after = F.sum(axis=0, dtype=np.float64)
     ratio = np.divide(before, after, out=np.ones_like(after), where=(after > 0) & (before > 0))
     for other in problem.free:
-        if other != name and all(p.cone or p.smooth for p in problem.penalties[other]):
+        if other != name and all(map(_lets_scale, problem.penalties[other])):
             problem.factors[other][...] *= ratio.astype(F.dtype)
             return
 
 
-def _gradient(problem: Problem, name: str, F: np.ndarray) -> np.ndarray | float:
+def _lets_scale(penalty: Penalty) -> bool:
+    # Whether a column of a factor may be multiplied by any number.
+    return penalty.smooth or (penalty.cone and penalty.separable in ("entries", "columns"))
+
+
+def _gradient(problem: Problem, name: str, F: np.ndarray) -> np.ndarray:
     # Of all smooth penalties of a factor.
-    return sum((p.gradient(F) for p in problem.penalties[name] if p.smooth), start=0.0)
+    total = np.zeros_like(F)
+    for penalty in problem.penalties[name]:
+        if penalty.smooth:
+            total += penalty.gradient(F)
+    return total
 
 
 def _cost(problem: Problem, name: str, F: np.ndarray, smooth: bool = True) -> float:
@@ -202,7 +213,7 @@ def _descend(problem: Problem, name: str, pace: _Pace, objective: float) -> floa
     F[...] = Y
     slope, metric = _slope(problem, name)
     beside = _cost(problem, name, old, smooth=False)
-    length = GROWTH * pace.length if pace.length else 1.0
+    length = min(GROWTH * pace.length, LONGEST) if pace.length else 1.0
     for _ in range(TRIES):
         weights = metric / metric.dtype.type(length)
         Z = _weighted_prox(problem, name, Y, slope, weights)
@@ -227,30 +238,33 @@ def _descend(problem: Problem, name: str, pace: _Pace, objective: float) -> floa
             length /= 2
     F[...] = old
     pace.rest(old)
-    pace.length = length
+    pace.length = 1.0
     return objective
 
 
 def _slope(problem: Problem, name: str) -> tuple[np.ndarray, np.ndarray]:
     # The gradient of all that is smooth, and the curvature that makes a step without penalties
     # the multiplicative one, F ∘ negative / positive.
-    split, F = problem.statistics(name, "split"), problem.factors[name]
-    level = np.maximum(F, F.mean(axis=0) * F.dtype.type(LOWEST))
-    level = np.maximum(level, np.finfo(F.dtype).tiny)
-    positive = np.maximum(split.loss_positive, np.finfo(F.dtype).tiny)
-    metric = positive / level
-    slope = split.loss_positive - split.negative
+    with np.errstate(over="ignore", invalid="ignore"):  # poles, in single precision
+        split, F = problem.statistics(name, "split"), problem.factors[name]
+    # An empty component counts as a small one, an empty factor as one of the size of the data.
+    least = LOWEST * float(F.mean(dtype=np.float64)) or problem.level or 1.0
+    mean = np.maximum(F.mean(axis=0), F.dtype.type(least))
+    level = np.maximum(F, mean * F.dtype.type(LOWEST))
+    metric = split.loss_positive / level
     # At a pole no slope is as long as it says.
-    far = metric * (level + F.mean(axis=0)) * FARTHEST
-    slope = np.clip(slope, -far, far)
+    far = FARTHEST * (level + mean)
+    slope = np.clip(split.loss_positive - split.negative, -far * metric, far * metric)
     beside = _gradient(problem, name, F)
-    if np.any(beside):
+    if beside.any():
         slope = slope + beside
-        move = np.maximum(F - slope / metric, 0) - F
-        bend = kernels.inner(np.asarray(_gradient(problem, name, F + move) - beside), move)
+        metric = np.maximum(metric, np.abs(beside) / far)
+        move = np.clip(-slope / np.maximum(metric, np.finfo(F.dtype).tiny), -F, far)
+        bend = kernels.inner(_gradient(problem, name, F + move) - beside, move)
         size = kernels.inner(move, move)
         metric = metric + F.dtype.type(max(bend, 0.0) / size if size > 0 else 0.0)
-    return np.asarray(slope, dtype=F.dtype), np.maximum(metric, metric.max() * SPREAD)
+    largest = float(metric.max())
+    return slope, np.maximum(metric, F.dtype.type(largest * SPREAD if largest > 0 else 1.0))
 
 
 def _weighted_prox(
