@@ -103,7 +103,7 @@ class Momentum(State):
             return new + move
         down = np.minimum(move, 0)
         shrunk = np.divide(new * new, new - down, out=np.zeros_like(new), where=new > 0)
-        return np.where(move > 0, new + move, shrunk)
+        return np.where(move >= 0, new + move, shrunk)  # what did not move stays to the bit
 
     def judge(self, problem: Problem, objective: float) -> float:
         """Keep the step or undo it, and return the objective."""
