@@ -29,8 +29,8 @@ class NMF(BaseNMF):
         + \alpha_H n_{samples} \left( \rho \|H\|_1
         + \tfrac12 (1 - \rho) \|H\|_F^2 \right)
 
-    with ρ = ``l1_ratio`` and d the beta-divergence, for β = 2 the squared loss
-    ½ (x − y)².
+    plus the penalties ``penalty_W`` and ``penalty_H``, with ρ = ``l1_ratio`` and d the
+    beta-divergence, for β = 2 the squared loss ½ (x − y)².
 
     Parameters
     ----------
@@ -40,8 +40,7 @@ class NMF(BaseNMF):
     init : {'random', 'random-acol', 'nndsvd', 'nndsvda', 'nndsvdar', 'custom'}, default=None
         The start. None is 'nndsvda' if k ≤ min(n_samples, n_features), else 'random'.
         'custom' starts from W and H given to `fit`; one of them is enough.
-    solver : {'auto', 'cd', 'rational', 'amu', 'me', 'mu', 'pgd'} or a solver object, \
-default='auto'
+    solver : {'auto', 'cd', 'rational', 'amu', 'me', 'mu', 'pgd'} or Solver, default='auto'
         'cd' is coordinate descent (HALS), accelerated and extrapolated, for the squared
         loss; 'rational' is coordinate descent by a rational model, extrapolated, for the
         Kullback–Leibler and Itakura–Saito divergences; 'mu' is the multiplicative update in

@@ -14,7 +14,7 @@ __all__ = ["TotalVariation"]
 
 
 class TotalVariation(Scaled):
-    """strength · Σ |f − f'| over neighbours in each component: piecewise constant components.
+    """strength · Σ abs(f − f′) over neighbours of a component: piecewise constant components.
 
     Parameters
     ----------
