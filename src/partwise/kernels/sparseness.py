@@ -63,8 +63,8 @@ def sparseness_columns(F, ratio, norm, out):  # type: ignore[no-untyped-def]
     cut, their mean and their spread around it give the cut in closed form. The length is
     ⟨f, direction⟩, or zero where that is negative.
 
-    Source: Hoyer (2004), JMLR 5, 1457-1469 (the set); Thom & Palm (2013), JMLR 14, 1091-1143,
-    theorem 3 (the form of the projection).
+    Source: Hoyer (2004), JMLR 5, 1457-1469 (the set); Thom & Palm (2013), JMLR 14, 1091-1143
+    (the form of the projection).
     """
     n, k = F.shape
     for j in range(k):

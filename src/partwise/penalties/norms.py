@@ -91,7 +91,7 @@ class SquaredL1(Scaled):
     the scale of that row. `prox` goes with non-negativity exactly, after it. Cost of `prox`
     O(dimension · k log k).
 
-    Source: Kim & Park (2007), Bioinformatics 23, 1495-1502, equation 5.
+    Source: Kim & Park (2007), Bioinformatics 23, 1495-1502.
     """
 
     name = "squared L1 of rows"

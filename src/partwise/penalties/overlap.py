@@ -22,7 +22,7 @@ class Orthogonal(Scaled):
     `prox` is exact, with non-negativity in it, O(dimension · k log k).
 
     Sources: Li, Hou, Zhang & Cheng (2001), CVPR (local NMF, the term Σ u_jl); Cichocki & Phan
-    (2009), IEICE E92-A, 708-721, section 3 (in coordinate descent).
+    (2009), IEICE E92-A, 708-721 (in coordinate descent).
     """
 
     name = "orthogonality"
@@ -70,8 +70,7 @@ class Decorrelated(Scaled):
     Notes
     -----
     `gradient` costs O(dimension · k²). Source: Chen & Cichocki (2005), Nonnegative matrix
-    factorization with temporal smoothness and/or spatial decorrelation constraints, equation
-    for J_R.
+    factorization with temporal smoothness and/or spatial decorrelation constraints, RIKEN.
     """
 
     name = "decorrelation"

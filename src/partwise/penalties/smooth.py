@@ -86,7 +86,7 @@ class Graph(Scaled):
     Notes
     -----
     `prox` factorizes one sparse matrix. `gradient` costs O(links · k). Source: Cai, He, Han &
-    Huang (2011), IEEE Transactions on Pattern Analysis and Machine Intelligence 33, equation 6.
+    Huang (2011), IEEE Transactions on Pattern Analysis and Machine Intelligence 33, 1548-1560.
     """
 
     name = "graph"
@@ -141,7 +141,7 @@ class Labels(Scaled):
     The scatter within classes of discriminant analysis. It is `Graph` with the weight 1 / size
     between all rows of a class, at the cost O(dimension · k). Sources: Wang, Jia, Hu & Turk
     (2004), ACCV (Fisher NMF); Zafeiriou, Tefas, Buciu & Pitas (2006), IEEE Transactions on
-    Neural Networks 17, equation 14. The scatter between classes, which they subtract, is left
+    Neural Networks 17. The scatter between classes, which they subtract, is left
     out, since the objective would have no lower bound.
     """
 

@@ -77,14 +77,17 @@ class ProximalGradient(Solver):
     -----
     Cost per iteration: for the squared loss two products with X and O(repeats · (n_samples +
     n_features) · k²), plus ``repeats`` proximal points; for other losses a gradient and one or
-    more objectives for each factor.
+    more objectives for each factor. Those have no one curvature for all entries: the length of
+    a step is that of the multiplicative update for each of them, and its proximal point is
+    approached by up to 50 plain ones, which do not look at X.
 
     The start is moved into the constraints. What a component of one factor loses there in scale
     another factor takes over, if its penalties let it.
 
-    Sources: Xu & Yin (2013), SIAM Journal on Imaging Sciences 6, algorithm 2 (blocks,
-    extrapolation, restart); Bolte, Sabach & Teboulle (2014), Mathematical Programming 146
-    (penalties that are not convex); Beck & Teboulle (2009), SIAM Journal on Imaging Sciences 2.
+    Sources: Xu & Yin (2013), SIAM Journal on Imaging Sciences 6 (blocks, extrapolation,
+    restart); Bolte, Sabach & Teboulle (2014), Mathematical Programming 146
+    (penalties that are not convex); Beck & Teboulle (2009), SIAM Journal on Imaging Sciences 2; lengths
+    per entry Bonettini, Zanella & Zanni (2009), Inverse Problems 25.
     """
 
     name = "pgd"
