@@ -86,8 +86,8 @@ class ProximalGradient(Solver):
 
     Sources: Xu & Yin (2013), SIAM Journal on Imaging Sciences 6 (blocks, extrapolation,
     restart); Bolte, Sabach & Teboulle (2014), Mathematical Programming 146
-    (penalties that are not convex); Beck & Teboulle (2009), SIAM Journal on Imaging Sciences 2; lengths
-    per entry Bonettini, Zanella & Zanni (2009), Inverse Problems 25.
+    (penalties that are not convex); Beck & Teboulle (2009), SIAM Journal on Imaging Sciences 2;
+    lengths per entry Bonettini, Zanella & Zanni (2009), Inverse Problems 25.
     """
 
     name = "pgd"
