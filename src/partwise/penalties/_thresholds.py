@@ -32,4 +32,7 @@ def rows_on_simplex(F: np.ndarray, total: float) -> np.ndarray:
     shifts = (np.cumsum(ordered, axis=1) - total) / np.arange(1, F.shape[1] + 1)
     kept = np.count_nonzero(ordered > shifts, axis=1)
     shift = np.take_along_axis(shifts, kept[:, None] - 1, axis=1)
-    return np.maximum(rest - shift, 0).astype(F.dtype)
+    Z = np.maximum(rest - shift, 0)
+    sums = Z.sum(axis=1, keepdims=True)
+    # Long rows lose digits of their sum.
+    return (Z * np.divide(total, sums, out=np.ones_like(sums), where=sums > 0)).astype(F.dtype)

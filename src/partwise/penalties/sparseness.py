@@ -57,8 +57,8 @@ class Hoyer(Penalty):
         columns, ratio = self._columns(F)
         if F.size == 0 or F.min() < 0:
             return 0.0 if F.size == 0 else np.inf
-        l1 = columns.sum(axis=0, dtype=np.float64)
-        l2 = np.sqrt(np.square(columns, dtype=np.float64).sum(axis=0))
+        rows = np.ascontiguousarray(columns.T, np.float64)  # so that sums are formed in pairs
+        l1, l2 = rows.sum(axis=1), np.sqrt(np.square(rows).sum(axis=1))
         slack = 1000 * float(np.finfo(F.dtype).eps)
         inside = np.abs(l1 - ratio * l2) <= slack * l1
         if self.norm is not None:

@@ -41,8 +41,8 @@ class Simplex(Penalty):
         self.separable = "rows" if each == "row" else "columns"
 
     def value(self, F: np.ndarray) -> float:
-        sums = F.sum(axis=1 if self.each == "row" else 0, dtype=np.float64)
-        over = sums - self.total
+        rows = F if self.each == "row" else np.ascontiguousarray(F.T)  # sums in pairs
+        over = rows.sum(axis=1, dtype=np.float64) - self.total
         slack = 1000 * float(np.finfo(F.dtype).eps) * self.total
         off = np.maximum(over, 0) if self.at_most else np.abs(over)
         inside = F.size == 0 or (F.min() >= 0 and off.max() <= slack)

@@ -50,7 +50,7 @@ class TotalVariation(Scaled):
         self,
         strength: float,
         shape: tuple[int, ...] | None = None,
-        tol: float = 1e-5,
+        tol: float = 1e-4,
         max_iter: int = 1000,
     ) -> None:
         super().__init__(strength)

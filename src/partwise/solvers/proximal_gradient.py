@@ -19,6 +19,8 @@ __all__ = ["ProximalGradient"]
 TRIES, GROWTH = 25, 1.3
 # Share of the predicted fall of the objective that a step has to bring, up to a share of itself.
 SHARE, ENOUGH = 0.25, 1e-4
+# Repeated steps end when one moves by at most this part of the first (Gillis & Glineur, 2012).
+SHRINK = 0.1
 # For losses that are not quadratic: entries count as at least this share of the mean of their
 # component, move by at most so many times their size, and have curvatures that differ by at most
 # this ratio.
@@ -170,7 +172,7 @@ def _descend_quadratic(problem: Problem, name: str, pace: _Pace, repeats: int) -
     def loss_slope(Z: np.ndarray) -> np.ndarray:
         return Z @ normal.gram - normal.cross
 
-    slope, cost = loss_slope(F), _cost(problem, name, F)
+    slope, cost, first = loss_slope(F), _cost(problem, name, F), 0.0
     for _ in range(repeats):
         Y, ahead = pace.beyond(F)
         at_Y = (loss_slope(Y) if ahead else slope) + _gradient(problem, name, Y)
@@ -179,8 +181,12 @@ def _descend_quadratic(problem: Problem, name: str, pace: _Pace, repeats: int) -
         # Not as a difference of two values of the quadratic, which cancels.
         rise = kernels.inner((slope + there) / 2, Z - F) + new_cost - cost
         if rise <= 0:
+            moved = float(np.linalg.norm(Z - F))
+            first = first or moved
             pace.before = F
             F, slope, cost = Z, there, new_cost
+            if moved <= SHRINK * first:
+                break
         elif ahead:
             pace.rest(F)
         else:
