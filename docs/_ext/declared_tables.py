@@ -11,6 +11,7 @@ from docutils.parsers.rst import Directive
 from docutils.statemachine import StringList
 from scipy.sparse import csr_array
 
+from partwise import penalties as parts
 from partwise.data import as_data
 from partwise.init import STARTS, draws
 from partwise.losses import Beta, Frobenius, ItakuraSaito, KullbackLeibler
@@ -29,6 +30,30 @@ LOSSES = {
     "β < 0, such as −1": Beta(-1.0),
 }
 FIXED = Fixed(np.eye(3, 1, dtype=bool), np.ones((3, 1)))
+
+# One of each, for three rows.
+PENALTIES = [
+    parts.NonNegative(),
+    parts.Fixed(np.ones((3, 1), bool), np.ones((3, 1))),
+    parts.Box(),
+    parts.L1(1),
+    parts.L2(1),
+    parts.SquaredL1(1),
+    parts.GroupLasso(1),
+    parts.Hoyer(0.5),
+    parts.Simplex(),
+    parts.TotalVariation(1),
+    parts.Smooth(1),
+    parts.Graph(1, np.ones((3, 3))),
+    parts.Labels(1, [0, 0, 1]),
+    parts.Monotone(),
+    parts.Unimodal(),
+    parts.Orthogonal(1),
+    parts.OnePerRow(),
+    parts.Decorrelated(1),
+    parts.MinVolume(1),
+    parts.Prox(lambda F: 0.0, lambda F, t: np.maximum(F, 0)),
+]
 
 
 def _first_line(thing):
@@ -122,16 +147,21 @@ def starts():
 
 def penalties():
     """Return the table of penalties."""
-    head = ["class", "cost of F", "in each entry"]
-    kinds = {NonNegative: "0 or infinite", Fixed: "0 or infinite"}
-    rows = [
-        [
-            f":class:`~partwise.penalties.{kind.__name__}`",
-            _first_line(kind),
-            kinds.get(kind) or {1: "linear", 2: "quadratic"}[kind.power],
-        ]
-        for kind in (NonNegative, L1, L2, Fixed)
-    ]
+    head = ["class", "cost of F", "kind", "a sum over", "``'auto'`` is"]
+    rows = []
+    for penalty in PENALTIES:
+        kind = (
+            "0 or infinite" if penalty.constraint else "smooth" if penalty.smooth else "not smooth"
+        )
+        kind += "" if penalty.convex else ", not convex"
+        solver = as_solver("auto", _problem(Frobenius(), (penalty,))).name
+        rows.append([
+            f":class:`~partwise.penalties.{type(penalty).__name__}`",
+            _first_line(type(penalty)),
+            kind,
+            penalty.separable or "all entries at once",
+            f"``'{solver}'``",
+        ])  # fmt: skip
     return head, rows
 
 

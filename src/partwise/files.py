@@ -369,6 +369,14 @@ def _plain_parameters(
                 "A loss of your own cannot be written without pickling; save W_ and components_.",
             )
             raise ValueError(message)
+        if name in ("penalty_W", "penalty_H") and value is not None:
+            message = explain(
+                "save_model",
+                f"a model with {name}={value!r}",
+                f"{name}=None",
+                "Penalty objects cannot be written without pickling; save W_ and components_.",
+            )
+            raise ValueError(message)
         plain = _plain(value)
         if plain is None or isinstance(plain, bool | int | float | str):
             kept[name] = plain

@@ -11,12 +11,13 @@ import numpy as np
 
 from partwise import kernels
 from partwise._errors import explain
+from partwise._stationarity import Size, column_squares, factor_residual
+from partwise._statistics import Entries, Normal, Split, Statistics
 from partwise._threads import each, spans
 from partwise.data import Data
-from partwise.data.base import even_blocks
 from partwise.losses import Loss
 from partwise.models import Model
-from partwise.penalties import NonNegative, Penalty
+from partwise.penalties import NonNegative, Penalty, joint_prox
 
 __all__ = ["Entries", "Normal", "Problem", "Split"]
 
@@ -27,105 +28,8 @@ _CANCELLATION = {"f": 1e-2, "d": 1e-5}
 _ROUNDING = 1e-9
 # Model entries count as at least this share of the mean of X in a loss that divides by them.
 _SMALLEST_MODEL = {"f": 1e-12, "d": 1e-30}
-_TINY = 1e-300
+_TINY = {"f": 1e-30, "d": 1e-300}
 
-
-@dataclass
-class Normal:
-    """The quadratic ``½ tr(F G Fᵀ) − tr(F Cᵀ)`` of one factor F: G ``gram``, C ``cross``."""
-
-    gram: np.ndarray
-    cross: np.ndarray
-
-    def plus(self, other: Normal) -> Normal:
-        """Return the sum of the quadratics of two blocks of rows."""
-        return Normal(self.gram + other.gram, self.cross + other.cross)
-
-    def rows(self, index: slice) -> Normal:
-        """Return the quadratic of some rows of the factor."""
-        return Normal(self.gram, self.cross[index])
-
-    @staticmethod
-    def joined(parts: Sequence[Normal]) -> Normal:
-        """Return the quadratic of all rows from those of consecutive ones."""
-        cross = [part.cross for part in parts]
-        return Normal(parts[0].gram, cross[0] if len(cross) == 1 else np.concatenate(cross))
-
-    def value(self, F: np.ndarray) -> float:
-        """Return the quadratic at F, in float64."""
-        own = F.T @ F  # half the work of F @ gram
-        return 0.5 * kernels.inner(own, self.gram) - kernels.inner(F, self.cross)
-
-    def times(self, weight: float) -> Normal:
-        """Return the quadratic times a weight."""
-        return Normal(
-            self.gram.dtype.type(weight) * self.gram,
-            self.cross.dtype.type(weight) * self.cross,
-        )
-
-
-@dataclass
-class Split:
-    """The two non-negative parts of the gradient ``positive − negative`` of one factor.
-
-    ``slopes`` holds what penalties that are linear, and quadratic, in the factor add to
-    the positive part; arrays without rows stand for nothing.
-    """
-
-    negative: np.ndarray
-    loss_positive: np.ndarray
-    slopes: tuple[np.ndarray, np.ndarray] | None = None
-
-    @property
-    def positive(self) -> np.ndarray:
-        """The positive part, penalties included."""
-        total = self.loss_positive
-        for slope in self.slopes or ():
-            if slope.shape[0]:
-                total = total + slope
-        return total
-
-    def plus(self, other: Split) -> Split:
-        """Return the sum of the gradients of two blocks of rows."""
-        positive = self.loss_positive + other.loss_positive
-        return Split(self.negative + other.negative, positive)
-
-    def rows(self, index: slice) -> Split:
-        """Return the gradient of some rows of the factor."""
-        return Split(self.negative[index], self.loss_positive[index])
-
-    @staticmethod
-    def joined(parts: Sequence[Split]) -> Split:
-        """Return the gradient of all rows from those of consecutive ones."""
-        if len(parts) == 1:
-            return parts[0]
-        negative = np.concatenate([part.negative for part in parts])
-        return Split(negative, np.concatenate([part.loss_positive for part in parts]))
-
-
-@dataclass
-class Entries:
-    """Rows of X entry by entry, ``X[i, j] ≈ Σ_l F[i, l] design[j, l]``.
-
-    The objective of a row f is a sum over its stored entries, plus ``slope · f + ½ curve
-    ‖f‖²``: the part of the loss that is linear in the model y is in ``slope`` (k,), as are
-    penalties.
-
-    Attributes
-    ----------
-    data : Data
-        The rows of X.
-    design : ndarray of shape (columns, k)
-        The known factor.
-    """
-
-    data: Data
-    design: np.ndarray
-    slope: np.ndarray
-    curve: float
-
-
-Statistics = Normal | Split | Entries
 # An update may return the objective of its rows, as far as it depends on them, if it knows.
 Update = Callable[[str, slice, np.ndarray, Any, np.ndarray], float | None]
 
@@ -180,7 +84,7 @@ class Problem:
         """The smallest model entry that the loss is evaluated at."""
         return max(
             _SMALLEST_MODEL[self.data.dtype.char] * self.data.mean,
-            _TINY_OF[self.data.dtype.char],
+            _TINY[self.data.dtype.char],
         )
 
     @cached_property
@@ -349,7 +253,8 @@ class Problem:
         others = self._penalty_value([other for other in self.model.names if other != name])
         if kind == "normal":
             square = 0.5 * self.data.sum_of_squares()
-            value = square + moved
+            beside = sum(p.value(self.factors[name]) for p in self.penalties[name] if not p.shifts)
+            value = square + moved + beside
             if value - own < _CANCELLATION[self.data.dtype.char] * square:
                 value = self._loss_by_blocks() + own
             return value + others
@@ -386,12 +291,9 @@ class Problem:
         assert total is not None
         return total
 
-    def prox(self, name: str, step: float) -> np.ndarray:
-        """Return the proximal point of one factor under all its penalties, in their order."""
-        F = self.factors[name]
-        for penalty in self.penalties[name]:
-            F = penalty.prox(F, step)
-        return F
+    def prox(self, name: str, step: float, F: np.ndarray) -> np.ndarray:
+        """Return the proximal point of F under those penalties of a factor that are not smooth."""
+        return joint_prox(self.penalties[name], F, step)
 
     def objective(self, known: tuple[str, Normal] | None = None) -> float:
         """Return the penalized objective, in float64.
@@ -418,26 +320,25 @@ class Problem:
         root mean squares f_j of F[:, j] and p_j of positive[:, j]. The residual
         ``r = F − max(0, F − g f_j / p_j)``, in the unit p_j of the objective's slope, is
         divided by ‖f_j p_j‖. The largest over the free factors is returned. It does not
-        change with the scale of X, of the loss, or between the factors.
+        change with the scale of X, of the loss, or between the factors. With penalties that
+        are no part of `split` it is `partwise.penalties.prox_residual`.
         """
         slopes = {name: np.empty_like(self.factors[name]) for name in self.free}
-        sizes: dict[str, dict[int, tuple[float, np.ndarray]]] = {name: {} for name in self.free}
+        sizes: dict[str, dict[int, Size]] = {name: {} for name in self.free}
 
         def look(name: str, rows: slice, F: np.ndarray, split: Split, free: np.ndarray) -> None:
             positive = split.positive
             slopes[name][rows] = positive - split.negative
-            sizes[name][rows.start] = _column_squares(positive)
+            sizes[name][rows.start] = column_squares(positive)
 
         self.sweep(look, "split")  # one pass over X for all factors
-        return max(
-            _kkt_of(
-                self.factors[name],
-                slopes[name],
-                [found for _, found in sorted(sizes[name].items())],  # the same sums every time
-                self.free_entries(name),
-            )
-            for name in self.free
-        )
+
+        def residual(name: str) -> float:
+            parts = [found for _, found in sorted(sizes[name].items())]  # the same sums every time
+            open_, obeyed = self.free_entries(name), self.penalties[name]
+            return factor_residual(self.factors[name], slopes[name], parts, open_, obeyed)
+
+        return max(map(residual, self.free))
 
     # --- how -----------------------------------------------------------------------------
 
@@ -628,39 +529,3 @@ class Problem:
         y = self._model_values_at_stored()
         at_stored = self.loss.total(data.stored, y) - flat * y.sum(dtype=np.float64)
         return float(at_stored + flat * self.model.total(self.factors))
-
-
-_TINY_OF = {"f": 1e-30, "d": _TINY}
-
-
-def _column_squares(values: np.ndarray) -> tuple[float, np.ndarray]:
-    # The largest entry, and the sums of squares of the columns in units of it: squares of
-    # huge slopes would overflow.
-    size = max(float(values.max(initial=0)), _TINY)
-    return size, np.square(_over(values, size)).sum(axis=0)
-
-
-def _kkt_of(
-    F: np.ndarray, slope: np.ndarray, sizes: list[tuple[float, np.ndarray]], free: np.ndarray
-) -> float:
-    pieces = list(even_blocks(len(F), 2**14))  # so that nothing in float64 is as large as F
-    # Only ratios matter.
-    size = max(max(largest for largest, _ in sizes), _TINY)
-    squares = sum(part * (largest / size) ** 2 for largest, part in sizes)
-    p = np.sqrt(squares / len(F))
-    f = np.sqrt(sum(np.square(F[i], dtype=np.float64).sum(axis=0) for i in pieces) / len(F))
-    # An empty component has no size of its own: it is judged at the size of the others.
-    f = np.where(f > 0, f, f.max(initial=0.0))
-    scale = np.sqrt(len(F) * np.sum((f * p) ** 2))
-    if scale == 0:
-        return 0.0 if not np.any(slope < 0) else 1.0
-    step = np.divide(f, p, out=np.zeros_like(f), where=p > 0)
-    total = 0.0
-    for i in pieces:
-        residual = (F[i] - np.maximum(0.0, F[i] - _over(slope[i], size) * step)) * p
-        total += float(np.sum(np.square(residual * free[i] if free.shape[0] else residual)))
-    return float(np.sqrt(total) / scale)
-
-
-def _over(values: np.ndarray, size: float) -> np.ndarray:
-    return values.astype(np.float64) / size

@@ -1,14 +1,17 @@
 """Laws of losses, penalties and models, each alone."""
 
+import itertools
+
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from partwise.data import as_data
 from partwise.models import Bilinear
-from partwise.penalties import Fixed, NonNegative
+from partwise.penalties import Decorrelated, Fixed, NonNegative, conflict, joint_prox
 from tests.laws.declared import (
+    DTYPES,
     LOSSES,
     MODELS,
     PENALTIES,
@@ -16,6 +19,7 @@ from tests.laws.declared import (
     STORAGES,
     draw_data,
     label,
+    made_for,
     seeds,
     stored,
 )
@@ -90,47 +94,166 @@ def test_loss_powers_are_a_majorizer(loss, seed, at):
 
 
 def all_penalties(shape, seed):
-    rng = np.random.default_rng(seed)
-    values = rng.random(shape)
-    return [*PENALTIES, Fixed(rng.random(shape) < 0.5, values)]
+    return [*PENALTIES, *made_for(shape, seed)]
 
 
+def prox_cost(penalty, F, step):
+    """Return the function that the proximal point minimizes, and its slack."""
+
+    def cost(Z):
+        return 0.5 * np.sum((Z - F) ** 2) + step * penalty.value(Z)
+
+    iterative = len(getattr(penalty, "shape", None) or ()) > 1
+    return cost, penalty.tol**2 * np.sum(F**2) if iterative else 0.0
+
+
+@settings(max_examples=15)
 @given(seed=seeds, step=st.floats(0.01, 10))
 def test_penalty_prox_beats_brute_force(seed, step):
     rng = np.random.default_rng(seed)
-    F = rng.standard_normal((4, 3))
+    F = rng.standard_normal((6, 3))
     for penalty in all_penalties(F.shape, seed):
+        if isinstance(penalty, Decorrelated):
+            with pytest.raises(NotImplementedError, match="decorrelation has a gradient"):
+                penalty.prox(F, step)
+            continue
+        before = F.copy()
         best = penalty.prox(F, step)
-
-        def cost(Z, penalty=penalty):
-            return 0.5 * np.sum((Z - F) ** 2) + step * penalty.value(Z)
-
+        np.testing.assert_array_equal(F, before)
+        cost, slack = prox_cost(penalty, F, step)
         assert np.isfinite(cost(best)), label(penalty)
+        assert best.min() >= 0 or penalty.stage != "alone", label(penalty)
         for size in (1e-3, 0.1, 1.0):
-            for _ in range(20):
+            for _ in range(10):
                 other = best + size * rng.standard_normal(F.shape) * (rng.random(F.shape) < 0.3)
-                assert cost(other) >= cost(best) - 1e-12, label(penalty)
-        if penalty.value(best) == 0:
-            np.testing.assert_array_equal(penalty.prox(best, step), best, err_msg=label(penalty))
+                if penalty.stage == "alone":
+                    other = np.maximum(other, 0)
+                # A point of the constraint nearby, where most others are outside.
+                for Z in (other, penalty.prox(other, step)):
+                    assert cost(Z) >= cost(best) * (1 - 1e-12) - slack - 1e-12, label(penalty)
 
 
+@settings(max_examples=15)
+@given(seed=seeds)
+def test_constraints_are_projections(seed):
+    """A point of the set stays, whatever the step; the dtype stays; a start gets inside."""
+    rng = np.random.default_rng(seed)
+    for dtype in DTYPES:
+        F = rng.standard_normal((6, 3)).astype(dtype)
+        for penalty in all_penalties(F.shape, seed):
+            if not penalty.constraint:
+                continue
+            best = penalty.prox(F, 1.0)
+            assert best.dtype == dtype, label(penalty)
+            assert penalty.value(best) == 0, label(penalty)
+            again = penalty.prox(best, 3.0)
+            near = 4 * np.finfo(dtype).eps * max(1, np.abs(best).max())
+            np.testing.assert_allclose(again, best, rtol=0, atol=near, err_msg=label(penalty))
+            assert penalty.value(penalty.entered(np.abs(F) * dtype(100))) == 0, label(penalty)
+
+
+@settings(max_examples=15)
+@given(seed=seeds, step=st.floats(0.01, 10))
+def test_prox_of_a_convex_penalty_is_firmly_non_expansive(seed, step):
+    rng = np.random.default_rng(seed)
+    F, G = 2 * rng.standard_normal((2, 6, 3))
+    for penalty in all_penalties(F.shape, seed):
+        if penalty.convex:
+            moved = penalty.prox(F, step) - penalty.prox(G, step)
+            inner = np.sum(moved * (F - G))
+            slack = 1e-5 if getattr(penalty, "shape", None) else 1e-12
+            assert np.sum(moved**2) <= inner + slack, label(penalty)
+
+
+@settings(max_examples=15)
 @given(seed=seeds, value=st.floats(0.1, 10), argument=st.floats(0.1, 10))
 def test_penalty_forms_agree(seed, value, argument):
-    """Shift, slope, rescaling and rows say the same as the value does."""
+    """Shift, slope, gradient, rescaling, rows and columns say the same as the value does."""
     rng = np.random.default_rng(seed)
     F = rng.random((6, 3)) + 0.1
-    for penalty in PENALTIES:
-        gram, cross = penalty.shift(np.zeros((3, 3)), np.zeros((6, 3)))
-        quadratic = 0.5 * np.sum((F @ gram) * F) - np.sum(F * cross)
-        assert quadratic == pytest.approx(penalty.value(F), abs=1e-12), label(penalty)
-        direction = rng.random(F.shape)
-        numeric = (penalty.value(F + 1e-6 * direction) - penalty.value(F - 1e-6 * direction)) / 2e-6
-        slope = np.sum(penalty.slope(F) * direction)
-        assert slope == pytest.approx(numeric, abs=1e-6), label(penalty)
+    for penalty in all_penalties(F.shape, seed):
+        if penalty.shifts:
+            gram, cross = penalty.shift(np.zeros((3, 3)), np.zeros((6, 3)))
+            quadratic = 0.5 * np.sum((F @ gram) * F) - np.sum(F * cross)
+            if not penalty.constraint:
+                assert quadratic == pytest.approx(penalty.value(F), abs=1e-12), label(penalty)
+            assert np.min(penalty.slope(F)) >= 0
+        if penalty.smooth:
+            way = rng.random(F.shape)
+            numeric = (penalty.value(F + 1e-6 * way) - penalty.value(F - 1e-6 * way)) / 2e-6
+            slope = np.sum(penalty.gradient(F) * way)
+            assert slope == pytest.approx(numeric, abs=1e-6), label(penalty)
+
+
+@settings(max_examples=15)
+@given(seed=seeds, value=st.floats(0.1, 10), argument=st.floats(0.1, 10), step=st.floats(0.1, 5))
+def test_rescaled_penalties_are_exact(seed, value, argument, step):
+    """Value: v p(a Z). Its proximal point is that of p at a F with the step v a², over a."""
+    rng = np.random.default_rng(seed)
+    F = rng.standard_normal((6, 3))
+    for penalty in all_penalties(F.shape, seed):
         other = penalty.rescaled(value, argument)
-        assert other.value(F) == pytest.approx(value * penalty.value(argument * F), rel=1e-10)
-        halves = penalty.rows(slice(0, 2)).value(F[:2]) + penalty.rows(slice(2, 6)).value(F[2:])
-        assert halves == pytest.approx(penalty.value(F), rel=1e-10)
+        assert type(other) is type(penalty)
+        at = np.abs(F) if penalty.stage == "alone" else F
+        wanted = value * penalty.value(argument * at)
+        assert other.value(at) == pytest.approx(wanted, rel=1e-9, abs=1e-12), label(penalty)
+        if isinstance(penalty, Decorrelated):
+            continue
+        found = other.prox(F, step)
+        wanted = penalty.prox(argument * F, step * value * argument**2) / argument
+        near = 1e-5 if getattr(penalty, "shape", None) else 1e-9
+        np.testing.assert_allclose(found, wanted, atol=near, err_msg=label(penalty))
+
+
+@settings(max_examples=15)
+@given(seed=seeds, step=st.floats(0.1, 5))
+def test_separable_penalties_are_sums(seed, step):
+    rng = np.random.default_rng(seed)
+    F = rng.standard_normal((6, 3))
+    for penalty in all_penalties(F.shape, seed):
+        at = F if penalty.stage != "alone" else np.abs(F)
+        if penalty.constraint and seed % 2:
+            at = penalty.prox(F, step)
+        if penalty.separable in ("entries", "rows"):
+            pieces = [(penalty.rows(i), i) for i in (slice(0, 2), np.arange(2, 6))]
+            parts = [(part, at[i], F[i]) for part, i in pieces]
+            axis = 0
+        elif penalty.separable == "columns":
+            parts = [(penalty, at[:, [j]], F[:, [j]]) for j in range(3)]
+            axis = 1
+        else:
+            continue
+        total = sum(part.value(piece) for part, piece, _ in parts)
+        assert total == pytest.approx(penalty.value(at), rel=1e-10, abs=1e-12), label(penalty)
+        joined = np.concatenate([part.prox(piece, step) for part, _, piece in parts], axis=axis)
+        np.testing.assert_allclose(
+            joined, penalty.prox(F, step), rtol=1e-10, atol=1e-12, err_msg=label(penalty)
+        )
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("step", [0.1, 1.5])
+def test_pairs_that_go_together_have_an_exact_prox(seed, step):
+    """Every pair that is not refused, with non-negativity: no other point is better."""
+    rng = np.random.default_rng(seed)
+    F = rng.standard_normal((6, 3))
+    for first, second in itertools.combinations(all_penalties(F.shape, seed), 2):
+        obeyed = (NonNegative(), first, second)
+        if conflict(obeyed) is not None:
+            continue
+        parts = [p for p in obeyed if not p.smooth]
+        best = joint_prox(obeyed, F, step)
+
+        def cost(Z, parts=parts):
+            return 0.5 * np.sum((Z - F) ** 2) + step * sum(p.value(Z) for p in parts)
+
+        assert best.min() >= 0
+        assert np.isfinite(cost(best)), (label(first), label(second))
+        for size in (1e-3, 0.1):
+            for _ in range(3):
+                other = best + size * rng.standard_normal(F.shape) * (rng.random(F.shape) < 0.5)
+                for Z in (np.maximum(other, 0), joint_prox(obeyed, other, step)):
+                    assert cost(Z) >= cost(best) - 1e-8, (label(first), label(second))
 
 
 def test_fixed_entries_follow_their_rows():

@@ -10,7 +10,7 @@ from partwise import init, kernels, losses
 from partwise.data import Dense, views
 from partwise.init import starts
 from partwise.models import CP, Bilinear
-from partwise.penalties import L1, L2, Fixed
+from partwise.penalties import L1, L2, Fixed, GroupLasso, Simplex, Smooth, TotalVariation, joint
 from partwise.problem import Normal, Problem
 from partwise.solvers import (
     Momentum,
@@ -47,6 +47,10 @@ def descent(loss=FROBENIUS, solver="cd", obeyed=(), storage="dense", model="bili
 
 def same_storage(loss, solver, storage):
     inner(test_solvers.test_storage_does_not_matter)(loss, solver, [], storage, 1)
+
+
+def prox_law(parts):
+    inner(parts.test_penalty_prox_beats_brute_force)(1, 1.0)
 
 
 # Each bug: its name, how to plant it, and the law that must turn red.
@@ -95,6 +99,33 @@ def penalty_twice_as_strong(patch):
 
 def penalty_not_rescaled(patch):
     patch.setattr(L1, "rescaled", lambda self, value, argument: self)
+
+
+def clipped_before_the_simplex(patch):
+    right = Simplex.prox
+    patch.setattr(Simplex, "prox", lambda self, F, step: right(self, np.maximum(F, 0), step))
+
+
+def variation_of_half_the_strength(patch):
+    right = TotalVariation.prox
+    patch.setattr(TotalVariation, "prox", lambda self, F, step: right(self, F, step / 2))
+
+
+def clipped_before_the_variation(patch):
+    patch.setattr(joint, "ORDER", ("entries", "before", "after", "alone", None))
+
+
+def rows_of_a_group_forgotten(patch):
+    patch.setattr(GroupLasso, "separable", "rows")
+    patch.setattr(TotalVariation, "separable", "rows")
+
+
+def smoothness_without_its_gradient(patch):
+    patch.setattr(Smooth, "gradient", lambda self, F: np.zeros_like(F))
+
+
+def penalty_dropped_by_a_solver(patch):
+    patch.setattr(TotalVariation, "shifts", True)
 
 
 def stale_w(patch):
@@ -270,7 +301,18 @@ BUGS = [
     (mask_of_the_wrong_rows, test_parts.test_fixed_entries_follow_their_rows),
     (penalty_dropped_from_the_quadratic, lambda: descent(obeyed=(L1(0.5),))),
     (penalty_twice_as_strong, lambda: inner(test_parts.test_penalty_forms_agree)(1, 2.0, 3.0)),
-    (penalty_not_rescaled, lambda: inner(test_parts.test_penalty_forms_agree)(1, 2.0, 3.0)),
+    (penalty_not_rescaled, lambda: inner(test_parts.test_rescaled_penalties_are_exact)(
+        1, 2.0, 3.0, 1.0)),
+    (clipped_before_the_simplex, lambda: prox_law(test_parts)),
+    (variation_of_half_the_strength, lambda: prox_law(test_parts)),
+    (clipped_before_the_variation, lambda: test_parts.
+        test_pairs_that_go_together_have_an_exact_prox(step=1.5, seed=0)),
+    (rows_of_a_group_forgotten, lambda: inner(test_parts.test_separable_penalties_are_sums)(
+        1, 1.0)),
+    (smoothness_without_its_gradient, lambda: inner(test_parts.test_penalty_forms_agree)(
+        1, 2.0, 3.0)),
+    (penalty_dropped_by_a_solver, lambda: descent(solver="cd" if TotalVariation.shifts else "pgd",
+                                                  obeyed=(TotalVariation(0.5),))),
     (stale_w, descent),
     (stale_w, lambda: rough_descent(KL, "mu")),
     (one_block_forgotten, lambda: same_storage(FROBENIUS, "hals", "blocks")),

@@ -24,7 +24,7 @@ from partwise.estimators._units import Unit
 from partwise.init import complete, draws, make_start
 from partwise.losses import as_loss
 from partwise.models import Bilinear
-from partwise.penalties import L1, L2, Fixed, NonNegative, Penalty
+from partwise.penalties import Fixed, NonNegative, Penalty, elastic_net
 from partwise.problem import Problem
 from partwise.result import Result
 from partwise.solvers import Solver, as_solver, run
@@ -200,20 +200,34 @@ def penalties_of(
     """Return the penalties of both factors, in the user's unit and with H as (n_features, k).
 
     W: alpha_W · n_features · (l1_ratio ‖W‖₁ + ½ (1 − l1_ratio) ‖W‖²), and H with alpha_H and
-    n_samples.
+    n_samples; then the objects of penalty_W and penalty_H, as they are.
     """
     alpha_H = est.alpha_W if est.alpha_H == "same" else est.alpha_H
     found = {}
+    rows = dict(zip(("W", "H"), shape, strict=True))
     for name, strength in (("W", est.alpha_W * shape[1]), ("H", alpha_H * shape[0])):
-        terms: list[Penalty] = [NonNegative()]
-        if strength * est.l1_ratio > 0:
-            terms.append(L1(strength * est.l1_ratio))
-        if strength * (1 - est.l1_ratio) > 0:
-            terms.append(L2(strength * (1 - est.l1_ratio)))
+        terms: list[Penalty] = [NonNegative(), *elastic_net(strength, est.l1_ratio)]
+        terms.extend(_objects(est, name, rows[name]))
         if name in fixed:
             mask, values = fixed[name], given[name]
             terms.append(Fixed(mask, values) if name == "W" else Fixed(mask.T, values.T))
         found[name] = tuple(terms)
+    return found
+
+
+def _objects(est: Any, name: str, rows: int) -> list[Penalty]:
+    # The penalty objects of a factor with so many rows, checked.
+    given = getattr(est, f"penalty_{name}", None)
+    found = [] if given is None else [given] if isinstance(given, Penalty) else list(given)
+    for penalty in found:
+        if not isinstance(penalty, Penalty):
+            todo = "Make one from partwise.penalties, for example penalties.L1(0.1)."
+            got = f"{penalty!r} in it"
+            raise TypeError(explain(f"penalty_{name}", got, "penalty objects", todo))
+        if penalty.dimension not in (None, rows):
+            axis = "samples" if name == "W" else "features"
+            got = f"{penalty.name} made for {penalty.dimension} {axis}"
+            raise ValueError(explain(f"penalty_{name}", got, f"one for the {rows} of X"))
     return found
 
 
@@ -384,7 +398,7 @@ def default_solver(est: Any) -> Callable[[Problem], Solver]:
 
 def check_solver(est: Any, X: Any) -> None:
     """Raise if the solver that an estimator names cannot serve its loss and penalties."""
-    default_solver(est)(bind(est, as_data(X).rows(slice(0, 1)), Unit(), 1, {}))
+    default_solver(est)(bind(est, as_data(X), Unit(), 1, {}))
 
 
 def _outcome(
@@ -439,13 +453,14 @@ def warn_about(outcome: Outcome, est: Any, X: Any) -> None:
             "max_time), or accept less with a larger tol.",
             ConvergenceWarning,
         )
-    penalized = est.alpha_W or est.alpha_H not in ("same", 0)
+    objects = [getattr(est, name, None) for name in ("penalty_W", "penalty_H")]
+    penalized = est.alpha_W or est.alpha_H not in ("same", 0) or any(objects)
     if penalized and outcome.share < NOTHING_LEFT:
         warn(
             "The penalties drove all components to zero, or nearly so. They are scaled: alpha_W "
             f"({est.alpha_W:g}) counts times n_features ({X.shape[1]}), alpha_H "
-            f"({est.alpha_H}) times n_samples ({X.shape[0]}). Lower them, by a factor of "
-            "10 at a time.",
+            f"({est.alpha_H}) times n_samples ({X.shape[0]}); those of penalty_W and penalty_H "
+            "are in the scale of the objective. Lower them, by a factor of 10 at a time.",
             UserWarning,
         )
 

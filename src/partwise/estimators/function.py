@@ -30,6 +30,8 @@ def non_negative_factorization(
     alpha_W: float = 0.0,
     alpha_H: float | str = "same",
     l1_ratio: float = 0.0,
+    penalty_W: Any = None,
+    penalty_H: Any = None,
     random_state: Any = None,
     verbose: int = 0,
     shuffle: bool = False,
@@ -48,8 +50,8 @@ def non_negative_factorization(
         As for `NMF`.
     update_H : bool, default=True
         False finds W alone, each row on its own; the start of W does not matter then.
-    init, solver, beta_loss, tol, max_iter, alpha_W, alpha_H, l1_ratio, random_state, \
-verbose, shuffle
+    init, solver, beta_loss, tol, max_iter, alpha_W, alpha_H, l1_ratio, penalty_W, penalty_H, \
+random_state, verbose, shuffle
         As for `NMF`.
 
     Returns
@@ -85,6 +87,8 @@ verbose, shuffle
         alpha_W=alpha_W,
         alpha_H=alpha_H,
         l1_ratio=l1_ratio,
+        penalty_W=penalty_W,
+        penalty_H=penalty_H,
         verbose=verbose,
         shuffle=shuffle,
     )

@@ -11,6 +11,7 @@ from sklearn.utils._param_validation import StrOptions
 
 from partwise.estimators import _runs
 from partwise.estimators._base import BaseNMF
+from partwise.penalties import Penalty
 from partwise.solvers import SOLVERS, Solver
 
 __all__ = ["NMF"]
@@ -29,8 +30,8 @@ class NMF(BaseNMF):
         + \alpha_H n_{samples} \left( \rho \|H\|_1
         + \tfrac12 (1 - \rho) \|H\|_F^2 \right)
 
-    with ρ = ``l1_ratio`` and d the beta-divergence, for β = 2 the squared loss
-    ½ (x − y)².
+    plus the penalties ``penalty_W`` and ``penalty_H``, with ρ = ``l1_ratio`` and d the
+    beta-divergence, for β = 2 the squared loss ½ (x − y)².
 
     Parameters
     ----------
@@ -53,7 +54,8 @@ class NMF(BaseNMF):
         majorize-minimize form, for every loss, 'me' that with exponent 1, for 0 ≤ β < 1,
         and 'amu' the longer of both, extrapolated. 'hals', 'a-hals', 'anls-bpp', 'anls-as',
         'nenmf', 'pg', 'gcd', 'mu-lin' and 'als' are the classic methods for the squared loss.
-        'auto' takes the first of 'cd', 'rational' and 'amu' that can serve the problem.
+        'pgd' takes proximal gradient steps, for every loss and penalty. 'auto' takes the first of
+        'cd', 'rational', 'amu' and 'pgd' that can serve the problem.
     beta_loss : float or {'frobenius', 'kullback-leibler', 'itakura-saito'}
         The divergence, or its β: 2, 1, 0; also a `partwise.losses.Loss` object. For β ≤ 0
         all entries of X must be > 0.
@@ -71,6 +73,11 @@ class NMF(BaseNMF):
         ``alpha_H='same'`` is ``alpha_W``.
     l1_ratio : float in [0, 1], default=0.0
         Share ρ of the L1 norm in the penalties.
+    penalty_W, penalty_H : Penalty, list of Penalty or None, default=None
+        What W and H must obey beside that, objects of `partwise.penalties`. Their strengths
+        are in the scale of the objective: nothing is multiplied by n_features or n_samples.
+        A row of a factor is a sample (of W) or a feature (of H), for both a column is a
+        component. Solvers that cannot serve them say so; 'pgd' can serve all.
     verbose : int, default=0
         1 prints about 20 lines per run, or a progress bar on a terminal with rich
         installed; 2 prints every iteration.
@@ -144,6 +151,8 @@ class NMF(BaseNMF):
         **BaseNMF._parameter_constraints,
         "solver": [StrOptions({"auto", *SOLVERS}), Solver],
         "shuffle": ["boolean"],
+        "penalty_W": [Penalty, list, tuple, None],
+        "penalty_H": [Penalty, list, tuple, None],
     }
 
     def __init__(
@@ -159,6 +168,8 @@ class NMF(BaseNMF):
         alpha_W: float = 0.0,
         alpha_H: float | str = "same",
         l1_ratio: float = 0.0,
+        penalty_W: Any = None,
+        penalty_H: Any = None,
         verbose: int = 0,
         shuffle: bool = False,
         n_init: int = 1,
@@ -175,6 +186,8 @@ class NMF(BaseNMF):
         self.alpha_W = alpha_W
         self.alpha_H = alpha_H
         self.l1_ratio = l1_ratio
+        self.penalty_W = penalty_W
+        self.penalty_H = penalty_H
         self.verbose = verbose
         self.shuffle = shuffle
         self.n_init = n_init

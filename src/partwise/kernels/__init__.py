@@ -38,7 +38,10 @@ _FILES = {
     "quadratic": ("coordinate_sweeps",),
     "rational": ("rational_dense", "rational_sparse"),
     "reductions": ("inner",),
+    "shapes": ("increasing_columns", "unimodal_columns"),
     "sparse": ("add_columns", "product_at", "sparse_product", "square_sums"),
+    "sparseness": ("sparseness_columns",),
+    "variation": ("variation_columns",),
 }
 _FILE_OF = {name: file for file, names in _FILES.items() for name in names}
 

@@ -13,16 +13,22 @@ class Fixed(Penalty):
     """F = values where mask is True: known or partly known profiles."""
 
     name = "fixed entries"
+    constraint = True
+    separable = "entries"
+    shifts = True  # every solver leaves them alone
+    stage = "entries"
 
     def __init__(self, mask: np.ndarray, values: np.ndarray) -> None:
         self.mask = mask
         self.values = values
+        self.dimension = len(mask)
 
     def value(self, F: np.ndarray) -> float:
-        return 0.0 if np.array_equal(F[self.mask], self.values[self.mask]) else np.inf
+        wanted = self.values[self.mask].astype(F.dtype)
+        return 0.0 if np.array_equal(F[self.mask], wanted) else np.inf
 
     def prox(self, F: np.ndarray, step: float) -> np.ndarray:
-        return np.where(self.mask, self.values, F)
+        return np.where(self.mask, self.values.astype(F.dtype), F)
 
     def free(self) -> np.ndarray:
         return ~self.mask

@@ -23,6 +23,7 @@ from partwise.solvers.multiplicative import (
     MultiplicativeUpdate,
 )
 from partwise.solvers.project import project_rows
+from partwise.solvers.proximal_gradient import ProximalGradient
 from partwise.solvers.rational import RationalDescent
 
 __all__ = [
@@ -45,6 +46,7 @@ __all__ = [
     "NesterovGradient",
     "Progress",
     "ProjectedGradient",
+    "ProximalGradient",
     "RationalDescent",
     "Solver",
     "State",

@@ -10,7 +10,7 @@ import numpy as np
 
 from partwise import kernels
 from partwise.problem import Normal, Problem
-from partwise.solvers.base import Solver, State
+from partwise.solvers.base import Solver, State, unfolded
 
 __all__ = [
     "ActiveSet",
@@ -36,13 +36,18 @@ class Alternating(Solver):
     A subclass says how in `move`. One iteration moves every factor once.
     """
 
-    needs = "the squared (Frobenius) loss with penalties that are linear or quadratic"
+    needs = "the squared (Frobenius) loss with penalties that are linear or convex quadratic"
 
     def lacks(self, problem: Problem) -> str | None:
         if not problem.loss.quadratic:
             return f"the {problem.loss.name} is not quadratic"
-        bad = [p.name for ps in problem.penalties.values() for p in ps if not p.shifts]
-        return f"the penalty {bad[0]} cannot be folded into a quadratic" if bad else None
+        for name in problem.free:
+            for penalty in problem.penalties[name]:
+                if penalty.shifts and not penalty.convex:
+                    return (
+                        f"the penalty {penalty.name} of {name} leaves a quadratic that bends down"
+                    )
+        return unfolded(problem)
 
     def start(self, problem: Problem, rng: Any) -> State:
         return State()

@@ -8,7 +8,7 @@ from typing import Any
 
 from partwise.problem import Problem
 
-__all__ = ["Solver", "State"]
+__all__ = ["Solver", "State", "unfolded"]
 
 
 @dataclass
@@ -59,3 +59,15 @@ class Solver(ABC):
         ``tol`` is the tolerance of the run: what met it has to meet it afterwards.
         """
         return objective
+
+
+def unfolded(problem: Problem) -> str | None:
+    """Return which penalty of a factor that moves is no part of the statistics, or None."""
+    for name in problem.free:
+        for penalty in problem.penalties[name]:
+            if penalty.shifts:
+                continue
+            if penalty.separable in ("entries", "rows"):
+                return f"the penalty {penalty.name} of {name} is neither linear nor quadratic"
+            return f"the penalty {penalty.name} of {name} ties its rows together"
+    return None

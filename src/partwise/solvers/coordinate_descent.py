@@ -8,7 +8,7 @@ import numpy as np
 
 from partwise import kernels
 from partwise.problem import Normal, Problem
-from partwise.solvers.base import Solver
+from partwise.solvers.base import Solver, unfolded
 from partwise.solvers.momentum import Momentum
 
 __all__ = ["CoordinateDescent"]
@@ -72,8 +72,7 @@ class CoordinateDescent(Solver):
     def lacks(self, problem: Problem) -> str | None:
         if not problem.loss.quadratic:
             return f"the {problem.loss.name} is not quadratic"
-        bad = [p.name for ps in problem.penalties.values() for p in ps if not p.shifts]
-        return f"the penalty {bad[0]} cannot be folded into a quadratic" if bad else None
+        return unfolded(problem)
 
     def start(self, problem: Problem, rng: Any) -> Momentum:
         penalized = any(
@@ -91,11 +90,12 @@ class CoordinateDescent(Solver):
         if self.shuffle:
             order = state.rng.permutation(order)
         plain = state.iteration < state.plain
+        convex = all(penalty.convex for name in problem.free for penalty in problem.penalties[name])
         state.begin(problem)
 
         def update(name: str, rows: slice, F: np.ndarray, normal: Normal, free: np.ndarray) -> None:
             np.maximum(F, 0, out=F)
-            if len(problem.free) == 1:
+            if len(problem.free) == 1 and convex:
                 tolerance = 16 * float(np.finfo(F.dtype).eps)
                 kernels.solve_rows(F, normal.gram, normal.cross, free, tolerance)
                 return

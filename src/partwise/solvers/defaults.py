@@ -23,6 +23,7 @@ from partwise.solvers.multiplicative import (
     MaximizationEqualization,
     MultiplicativeUpdate,
 )
+from partwise.solvers.proximal_gradient import ProximalGradient
 from partwise.solvers.rational import RationalDescent
 
 __all__ = ["SOLVERS", "as_solver"]
@@ -43,6 +44,7 @@ SOLVERS: dict[str, Callable[[], Solver]] = {
     "gcd": GreedyDescent,
     "mu-lin": LinMultiplicative,
     "als": ClippedLeastSquares,
+    "pgd": ProximalGradient,
 }
 
 
@@ -58,7 +60,7 @@ def as_solver(solver: str | Solver, problem: Problem, *, shuffle: bool = False) 
     """
     able = [name for name, make in SOLVERS.items() if make().lacks(problem) is None]
     if solver == "auto":
-        solver = able[0] if able else "mu"
+        solver = able[0] if able else "pgd"
     chosen = SOLVERS[solver]() if isinstance(solver, str) else solver
     missing = chosen.lacks(problem)
     if missing is not None:

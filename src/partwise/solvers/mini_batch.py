@@ -9,7 +9,7 @@ import numpy as np
 
 from partwise import kernels
 from partwise.problem import Normal, Problem, Split
-from partwise.solvers.base import Solver, State
+from partwise.solvers.base import Solver, State, unfolded
 from partwise.solvers.multiplicative import lift_zeros, move
 from partwise.solvers.project import project_rows
 
@@ -96,8 +96,7 @@ class MiniBatch(Solver):
             return (
                 f"the model {type(problem.model).__name__} has {len(problem.model.names)} factors"
             )
-        bad = [p.name for ps in problem.penalties.values() for p in ps if not p.shifts]
-        return f"the penalty {bad[0]} cannot be folded into the statistics" if bad else None
+        return unfolded(problem)
 
     def start(self, problem: Problem, rng: Any) -> Memory:
         if not problem.loss.quadratic:

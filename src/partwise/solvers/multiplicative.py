@@ -9,7 +9,7 @@ import numpy as np
 
 from partwise import kernels
 from partwise.problem import Problem, Split
-from partwise.solvers.base import Solver
+from partwise.solvers.base import Solver, unfolded
 from partwise.solvers.momentum import Momentum
 
 # Iterations from which on updates are extrapolated.
@@ -72,8 +72,7 @@ class MultiplicativeUpdate(Solver):
     needs = "a loss with a two-power majorizer and penalties with a slope"
 
     def lacks(self, problem: Problem) -> str | None:
-        bad = [p.name for ps in problem.penalties.values() for p in ps if not p.shifts]
-        return f"the penalty {bad[0]} has no slope of one sign" if bad else None
+        return unfolded(problem)
 
     def start(self, problem: Problem, rng: Any) -> _Floors:
         lift_zeros(problem)

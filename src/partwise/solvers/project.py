@@ -6,7 +6,9 @@ import numpy as np
 
 from partwise import kernels
 from partwise.problem import Problem, Split
+from partwise.solvers.loop import run
 from partwise.solvers.multiplicative import move
+from partwise.solvers.proximal_gradient import ProximalGradient
 
 __all__ = ["project_rows"]
 
@@ -22,7 +24,8 @@ def project_rows(problem: Problem, *, tol: float, max_iter: int) -> int:
     A row's answer depends on its own data alone, not on the rows it comes with: the
     squared loss is solved exactly; other losses by multiplicative updates from a flat
     start with the row's own sum, until the row's own relative KKT residual
-    ``Σ f |g| / Σ f·positive`` is at most ``tol``.
+    ``Σ f |g| / Σ f·positive`` is at most ``tol``. Penalties that are no part of the statistics
+    of rows are found by 'pgd', for all rows together.
 
     Parameters
     ----------
@@ -34,10 +37,12 @@ def project_rows(problem: Problem, *, tol: float, max_iter: int) -> int:
         Updates per row at most.
     """
     name = problem.model.names[0]
-    F = problem.factors[name]
+    F, obeyed = problem.factors[name], problem.penalties[name]
+    if not all(penalty.shifts for penalty in obeyed):
+        return _together(problem, tol, max_iter)
     free = problem.free_entries(name)
     held = F.copy() if free.shape[0] else None
-    if problem.loss.quadratic:
+    if problem.loss.quadratic and all(penalty.convex for penalty in obeyed):
         F[...] = 0 if held is None else np.where(free, 0, held)
         tolerance, undone = 16 * float(np.finfo(F.dtype).eps), 0
         for rows, data in problem.data.stream():
@@ -53,6 +58,17 @@ def project_rows(problem: Problem, *, tol: float, max_iter: int) -> int:
     for rows, data in problem.data.stream(densify=problem.loss.flat_positive is None):
         undone += _settle(problem.rows(rows, data), tol, max_iter)
     return undone
+
+
+def _together(problem: Problem, tol: float, max_iter: int) -> int:
+    name = problem.model.names[0]
+    part = problem.rows(slice(None), problem.data)
+    part.free = (name,)
+    # What the known factors obey is not the question here.
+    part.penalties = {n: problem.penalties[name] if n == name else () for n in part.factors}
+    _flat_start(part, name)
+    result = run(part, ProximalGradient(), tol=tol, max_iter=max_iter)
+    return 0 if result.converged else len(part.factors[name])
 
 
 def _settle(problem: Problem, tol: float, max_iter: int) -> int:

@@ -8,7 +8,7 @@ import numpy as np
 
 from partwise import kernels
 from partwise.problem import Entries, Problem
-from partwise.solvers.base import Solver
+from partwise.solvers.base import Solver, unfolded
 from partwise.solvers.momentum import Momentum
 from partwise.solvers.multiplicative import lift_zeros
 
@@ -63,8 +63,13 @@ class RationalDescent(Solver):
             return f"the data are sparse, and every zero counts in the {problem.loss.name}"
         if problem.data.led_by(1) is None:
             return "the data come in blocks of rows"
-        bad = [p.name for ps in problem.penalties.values() for p in ps if not p.shifts]
-        return f"the penalty {bad[0]} has no slope of one sign" if bad else None
+        mixed = [
+            penalty.name
+            for name in problem.free
+            for penalty in problem.penalties[name]
+            if penalty.shifts and penalty.separable != "entries"
+        ]
+        return f"the penalty {mixed[0]} ties components together" if mixed else unfolded(problem)
 
     def start(self, problem: Problem, rng: Any) -> Momentum:
         lift_zeros(problem)

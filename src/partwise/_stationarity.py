@@ -1,0 +1,62 @@
+"""How far one factor is from a stationary point."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from partwise.data.base import even_blocks
+from partwise.penalties import Penalty, prox_residual
+
+__all__ = ["Size", "column_squares", "factor_residual"]
+
+Size = tuple[float, np.ndarray]
+_TINY = 1e-300
+
+
+def column_squares(values: np.ndarray) -> Size:
+    """Return the largest entry, and the sums of squares of the columns in units of it.
+
+    Squares of huge slopes would overflow.
+    """
+    size = max(float(values.max(initial=0)), _TINY)
+    return size, np.square(_over(values, size)).sum(axis=0)
+
+
+def factor_residual(
+    F: np.ndarray,
+    slope: np.ndarray,
+    sizes: Sequence[Size],
+    free: np.ndarray,
+    obeyed: Sequence[Penalty],
+) -> float:
+    """Return the residual of one factor, as `partwise.problem.Problem.kkt` has it.
+
+    ``sizes`` are `column_squares` of the positive part of the gradient, of consecutive rows;
+    entries where ``free`` is False do not count.
+    """
+    pieces = list(even_blocks(len(F), 2**14))  # so that nothing in float64 is as large as F
+    # Only ratios matter.
+    size = max(max(largest for largest, _ in sizes), _TINY)
+    squares = sum(part * (largest / size) ** 2 for largest, part in sizes)
+    p = np.sqrt(squares / len(F))
+    if not all(penalty.shifts for penalty in obeyed):
+        smooth = sum(q.gradient(F) for q in obeyed if q.smooth and not q.shifts)
+        return prox_residual(obeyed, F, slope + smooth, size * p)
+    f = np.sqrt(sum(np.square(F[i], dtype=np.float64).sum(axis=0) for i in pieces) / len(F))
+    # An empty component has no size of its own: it is judged at the size of the others.
+    f = np.where(f > 0, f, f.max(initial=0.0))
+    scale = np.sqrt(len(F) * np.sum((f * p) ** 2))
+    if scale == 0:
+        return 0.0 if not np.any(slope < 0) else 1.0
+    step = np.divide(f, p, out=np.zeros_like(f), where=p > 0)
+    total = 0.0
+    for i in pieces:
+        residual = (F[i] - np.maximum(0.0, F[i] - _over(slope[i], size) * step)) * p
+        total += float(np.sum(np.square(residual * free[i] if free.shape[0] else residual)))
+    return float(np.sqrt(total) / scale)
+
+
+def _over(values: np.ndarray, size: float) -> np.ndarray:
+    return values.astype(np.float64) / size
