@@ -9,8 +9,11 @@ from typing import Any
 import numpy as np
 
 from benchmarks.data import MissingDataError
+from benchmarks.floor import median_seconds
 from benchmarks.processes import call
 from benchmarks.report import Table, spread
+
+SQUARE = 1000
 
 
 def seconds(name: str, size: str, iterations: int) -> dict[str, Any]:
@@ -26,7 +29,9 @@ def seconds(name: str, size: str, iterations: int) -> dict[str, Any]:
     W, H = start(X, k, 0)
     partwise_runs.fit(X, W, H, work.beta, iterations=2)
     run = partwise_runs.fit(X, W, H, work.beta, iterations=iterations)
-    return {"per_iteration": run.per_iteration, "whole": run.whole}
+    square = np.random.default_rng(0).random((SQUARE, SQUARE))
+    product = median_seconds(lambda: square @ square)
+    return {"per_iteration": run.per_iteration, "whole": run.whole, "product": product}
 
 
 def table(
@@ -51,12 +56,20 @@ def table(
             notes.append(f"{name} is left out: {few[0]['missing']}")
             continue
         one, more = (np.array([run["per_iteration"] for run in runs]) for runs in (few, many))
-        whole = [a["whole"] / b["whole"] for a, b in zip(few, many, strict=True)]
+        whole, product = (
+            [a[what] / b[what] for a, b in zip(few, many, strict=True)]
+            for what in ("whole", "product")
+        )
         lines.append(
             [name, spread(1e3 * one), spread(1e3 * more), spread(one / more, "×"),
-             spread(whole, "×")]
+             spread(whole, "×"), spread(product, "×")]
         )  # fmt: skip
     head = [
         "work", "one thread (ms per iteration)", f"{threads} threads", "times faster", "whole fit",
+        "a product of NumPy",
     ]  # fmt: skip
+    notes.append(
+        f"the last column is a product of two {SQUARE} × {SQUARE} matrices in the same processes: "
+        "what the second core of the machine is worth"
+    )
     return Table(f"{threads} threads against one", head, lines, setting, notes)

@@ -13,10 +13,11 @@ import itertools
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cache
 from typing import Any, TypeVar
+
+from partwise._crew import Crew
 
 __all__ = ["each", "even_count", "held", "one_pool", "spans"]
 
@@ -44,9 +45,9 @@ def _controller() -> Any:
 
 
 @cache
-def _pool(process: int) -> ThreadPoolExecutor:
+def _crew(process: int) -> Crew:
     # One per process: the threads of a parent do not live on in a forked child.
-    return ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="partwise")
+    return Crew()
 
 
 def _allowance() -> int:
@@ -111,14 +112,7 @@ def each(function: Callable[[Item], Value], items: Iterable[Item]) -> list[Value
         finally:
             _LOCAL.threads = before
 
-    others = [_pool(os.getpid()).submit(take) for _ in range(threads - 1)]
-    try:
-        take()
-    finally:
-        for other in others:
-            other.exception()  # waits
-    for other in others:
-        other.result()
+    _crew(os.getpid()).run(take, threads)
     return values
 
 
@@ -127,11 +121,12 @@ def even_count(count: int) -> int:
     return max(1, count if count < 4 else count // 4 * 4)
 
 
-def spans(length: int, work: float, least: int = ENTRIES) -> list[slice]:
+def spans(length: int, work: float, least: int | None = None) -> list[slice]:
     """Cut ``range(length)`` into even slices for `each`, with so many operations per entry.
 
     ``least``: entries of a slice.
     """
+    least = ENTRIES if least is None else least
     if length * work < 2 * PIECE:
         return [slice(0, length)]
     count = even_count(min(PIECES, length // least, int(length * work / PIECE)))

@@ -198,7 +198,8 @@ class Problem:
         ----------
         update : callable
             ``update(name, rows, F, statistics, free)`` changes the rows F of a factor in
-            place; the statistics are those of these rows, penalties included.
+            place; the statistics are those of these rows, penalties included. One with a method
+            ``whole(name, led, normal, free, pieces)`` is asked for all rows at once first.
         kind : {"normal", "split", "entries"}
             The statistics that the update needs.
 
@@ -230,6 +231,13 @@ class Problem:
         F, obeyed, free = self.factors[name], self.penalties[name], self.free_entries(name)
         if plain is None:
             shared, pieces = led._shared(kind), led._pieces(kind)
+            whole = getattr(update, "whole", None)
+            if whole is not None:
+                added = np.zeros((1, F.shape[1]), F.dtype)
+                normal = self.penalized(name, Normal(shared, added))
+                worth = whole(name, led, normal, free, pieces)
+                if worth is not None:
+                    return float(sum(worth))
         else:
             pieces = spans(len(F), 20.0 * F.shape[1] ** 2)
 

@@ -14,7 +14,8 @@ from partwise.data import sparse as sparse_views
 from partwise.init import make_start
 from partwise.models import Bilinear
 from partwise.problem import Problem
-from partwise.solvers import run
+from partwise.solvers import CoordinateDescent, run
+from partwise.solvers.coordinate_descent import _Sweeps
 from tests.laws.declared import ALL_SOLVERS, LOSSES, label, serves
 
 SHAPE, K = (230, 170), 9
@@ -143,3 +144,30 @@ def test_blas_has_its_threads_back_after_fits_side_by_side():
             for fit in fits:
                 fit.join()
             assert blas_threads() == before
+
+
+def test_threads_sleep_and_wake_up(monkeypatch):
+    """A moment after its last job a thread sleeps; later ones still reach it."""
+    monkeypatch.setattr(_threads, "_allowance", lambda: 3)
+    with _threads.one_pool():
+        for pause in (0, 0.05, 0, 0.2, 0):
+            time.sleep(pause)
+            assert _threads.each(lambda n: n + 1, range(50)) == list(range(1, 51))
+
+
+@pytest.mark.parametrize("storage", ["dense", "fortran", "csr"])
+def test_a_whole_factor_at_once_is_piece_by_piece(storage):
+    """Both ways of one iteration of coordinate descent give the same factors and value."""
+    ends = []
+    for whole in (True, False):
+        problem = problem_of(losses.Frobenius(), storage, (penalties.L1(0.2),))
+        solver = CoordinateDescent()
+        state = solver.start(problem, None)
+        with pytest.MonkeyPatch.context() as patch:
+            if not whole:
+                patch.setattr(_Sweeps, "whole", lambda *_: None)
+            objectives = [solver.step(problem, state) for _ in range(8)]
+        ends.append((objectives, problem.factors))
+    np.testing.assert_allclose(ends[0][0], ends[1][0], rtol=1e-12)
+    for name, factor in ends[0][1].items():
+        np.testing.assert_allclose(factor, ends[1][1][name], rtol=1e-10, atol=1e-12)

@@ -21,7 +21,7 @@ _FILES = {
         "sum_log",
         "sum_x_log_x",
     ),
-    "dense": ("dense_product", "narrow_product", "turned_product"),
+    "dense": ("along_rows", "dense_product", "narrow_product", "turned_product"),
     "extrapolation": ("extrapolate",),
     "gradient": (
         "alternating_directions",
@@ -42,6 +42,8 @@ _FILES = {
     "sparse": ("add_columns", "product_at", "sparse_product", "square_sums"),
     "sparseness": ("sparseness_columns",),
     "variation": ("variation_columns",),
+    "waiting": ("wait_for_change",),
+    "whole": ("sweep_dense_rows", "sweep_sparse_rows"),
 }
 _FILE_OF = {name: file for file, names in _FILES.items() for name in names}
 

@@ -18,19 +18,29 @@ NARROW = 16 if TILE < 128 else 1024
 SMALL = 2**13  # entries, where a call costs more than the product
 
 
+def along_rows(X: np.ndarray, A: np.ndarray) -> tuple[np.ndarray, bool] | None:
+    """Return X or its transpose, whichever has the entries of a row side by side, and which.
+
+    None where ``X A`` is not a product for tiles.
+    """
+    fits = X.dtype == A.dtype and A.shape[1] <= NARROW and A.flags.c_contiguous
+    if not fits or X.itemsize not in X.strides:
+        return None
+    turned = X.strides[0] == X.itemsize and X.strides[1] != X.itemsize
+    return (X.T, True) if turned else (X, False)
+
+
 def dense_product(X: np.ndarray, A: np.ndarray) -> np.ndarray:
     """Return ``X A`` in C order, by tiles, or by BLAS where that is the faster one."""
     if X.size < SMALL:
         return X @ A
-    own = X.dtype == A.dtype and A.shape[1] <= NARROW
-    if not own or X.itemsize not in X.strides or not A.flags.c_contiguous:
+    rows = along_rows(X, A)
+    if rows is None:
         # Twice as fast as the other way round.
         return np.ascontiguousarray((A.T @ X.T).T)
     out = np.empty((len(X), A.shape[1]), X.dtype)
-    if X.strides[0] == X.itemsize and X.strides[1] != X.itemsize:
-        turned_product(X.T, A, out)
-    else:
-        narrow_product(X, A, out)
+    product = turned_product if rows[1] else narrow_product
+    product(rows[0], A, out)
     return out
 
 

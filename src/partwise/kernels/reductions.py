@@ -6,11 +6,12 @@ import numpy as np
 
 from partwise.kernels._compile import compiled
 
-__all__ = ["inner"]
+__all__ = ["inner", "inner_rows"]
 
 
 @compiled()
-def _inner_rows(A, B):  # type: ignore[no-untyped-def]
+def inner_rows(A, B):  # type: ignore[no-untyped-def]
+    """Return ``Σ A∘B`` of two tables, accumulated in float64; O(size)."""
     rows, columns = A.shape
     total = 0.0
     for i in range(rows):
@@ -25,4 +26,4 @@ def inner(A: np.ndarray, B: np.ndarray) -> float:
     """Return ``Σ A∘B`` of two arrays of one shape, accumulated in float64; O(size)."""
     if A.dtype == np.float64:
         return float(np.vdot(A, B))
-    return float(_inner_rows(A.reshape(len(A), -1), B.reshape(len(B), -1)))
+    return float(inner_rows(A.reshape(len(A), -1), B.reshape(len(B), -1)))

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from partwise import kernels
+from partwise._threads import each, held
+from partwise.data import Dense, Sparse
 from partwise.problem import Normal, Problem
 from partwise.solvers.base import Solver, unfolded
 from partwise.solvers.momentum import Momentum
@@ -89,24 +92,74 @@ class CoordinateDescent(Solver):
         order = np.arange(problem.model.n_components)
         if self.shuffle:
             order = state.rng.permutation(order)
-        plain = state.iteration < state.plain
-        convex = all(penalty.convex for name in problem.free for penalty in problem.penalties[name])
+        sweeps = _Sweeps(self, problem, state, order, plain=state.iteration < state.plain)
         state.begin(problem)
-
-        def update(name: str, rows: slice, F: np.ndarray, normal: Normal, free: np.ndarray) -> None:
-            np.maximum(F, 0, out=F)
-            if len(problem.free) == 1 and convex:
-                tolerance = 16 * float(np.finfo(F.dtype).eps)
-                kernels.solve_rows(F, normal.gram, normal.cross, free, tolerance)
-                return
-            sweep = len(problem.factors[name]) * problem.model.n_components
-            worth = 1 + int(WORTH * problem.data.size / sweep)
-            repeats = 1 if plain else min(self.repeats, worth)
-            kernels.coordinate_sweeps(
-                F, normal.gram, normal.cross, order, free, repeats, self.shrink
-            )
-            state.follow(name, rows, F)
-
-        objective = problem.sweep(update, "normal")
+        objective = problem.sweep(sweeps, "normal")
         assert objective is not None
         return state.judge(problem, objective)
+
+
+@dataclass
+class _Sweeps:
+    """The update of one iteration, for rows of a factor or for all of them in one call."""
+
+    solver: CoordinateDescent
+    problem: Problem
+    state: Momentum
+    order: np.ndarray
+    plain: bool
+
+    @property
+    def exact(self) -> bool:
+        """The only factor that moves is solved for to the end."""
+        problem = self.problem
+        if len(problem.free) > 1:
+            return False
+        return all(penalty.convex for penalty in problem.penalties[problem.free[0]])
+
+    def limits(self, name: str) -> tuple[int, float]:
+        """Return the sweeps over a row, at most, and the change after which they end."""
+        sweep = len(self.problem.factors[name]) * self.problem.model.n_components
+        worth = 1 + int(WORTH * self.problem.data.size / sweep)
+        return 1 if self.plain else min(self.solver.repeats, worth), self.solver.shrink
+
+    def __call__(
+        self, name: str, rows: slice, F: np.ndarray, normal: Normal, free: np.ndarray
+    ) -> None:
+        np.maximum(F, 0, out=F)
+        if self.exact:
+            tolerance = 16 * float(np.finfo(F.dtype).eps)
+            kernels.solve_rows(F, normal.gram, normal.cross, free, tolerance)
+            return
+        how = (self.order, free, *self.limits(name))
+        kernels.coordinate_sweeps(F, normal.gram, normal.cross, *how)
+        self.state.follow(name, rows, F)
+
+    def whole(
+        self, name: str, led: Problem, normal: Normal, free: np.ndarray, pieces: list[slice]
+    ) -> np.ndarray | None:
+        """Move all rows; return the quadratic of each piece, or None where that is not served.
+
+        ``normal`` has the Gram matrix, and in its cross products only what penalties add.
+        """
+        product = led.model.as_product(led.factors)
+        if product is None or self.exact:
+            return None
+        F, A = product
+        data: Any = led.data
+        before = self.state.solved.get(name, F[:0])
+        ends = np.array([0, *(piece.stop for piece in pieces)])
+        values, counter = np.empty(len(pieces)), np.zeros(1, np.int64)
+        how = (
+            A, F, normal.gram, normal.cross[0], free, self.order, self.limits(name), before,
+            F.dtype.type(self.state.active), ends, values, counter,
+        )  # fmt: skip
+        if isinstance(data, Sparse):
+            sides = [data.indptr, data.indices, data.stored]
+            sweep = kernels.sweep_sparse_rows
+        elif isinstance(data, Dense) and (rows := kernels.along_rows(data.array, A)) is not None:
+            sides, sweep = list(rows), kernels.sweep_dense_rows
+        else:
+            return None
+        each(lambda _: sweep(*sides, *how), range(min(held(), len(pieces))))
+        return values

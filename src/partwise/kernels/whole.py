@@ -1,0 +1,128 @@
+"""Updates of all rows of a factor in one call: products with X, sweeps and extrapolation.
+
+Several threads make the same call side by side. Each takes the next piece of rows that nobody
+has taken, so that between two looks at X no thread waits for the interpreter.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
+
+from partwise.kernels._compile import compiled
+from partwise.kernels.dense import narrow_product, turned_product
+from partwise.kernels.extrapolation import extrapolate
+from partwise.kernels.quadratic import coordinate_sweeps
+from partwise.kernels.reductions import inner_rows
+from partwise.kernels.sparse import sparse_product
+
+__all__ = ["sweep_dense_rows", "sweep_sparse_rows"]
+
+
+@intrinsic
+def _take(typingctx: Any, counter: Any) -> Any:
+    """Return the number in ``counter`` (1,) of int64 and add one to it, as one step."""
+
+    def emit(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        array = context.make_array(signature.args[0])(context, builder, values[0])
+        return builder.atomic_rmw("add", array.data, ir.Constant(ir.IntType(64), 1), "monotonic")
+
+    return types.int64(counter), emit
+
+
+@compiled()
+def _longest(ends):  # type: ignore[no-untyped-def]
+    longest = 0
+    for number in range(len(ends) - 1):
+        longest = max(longest, ends[number + 1] - ends[number])
+    return longest
+
+
+@compiled(error_model="numpy")
+def _move(F, C, G, offset, free, order, limits, before, weight, judge):  # type: ignore[no-untyped-def]
+    # Sweeps over rows whose cross products are C, and what they are worth.
+    rows, k = F.shape
+    for i in range(rows):
+        for l in range(k):
+            C[i, l] += offset[l]
+            F[i, l] = max(F[i, l], F.dtype.type(0))
+    coordinate_sweeps(F, G, C, order, free, limits[0], limits[1])
+    value = 0.0
+    if judge:
+        own = np.empty((k, k), F.dtype)
+        turned_product(F, F, own)
+        value = 0.5 * inner_rows(own, G) - inner_rows(F, C)
+    if before.shape[0] > 0:
+        extrapolate(F.reshape(-1), before.reshape(-1), weight, False, True)
+    return value
+
+
+@compiled(error_model="numpy")
+def sweep_dense_rows(  # type: ignore[no-untyped-def]
+    X, turned, A, F, G, offset, free, order, limits, before, weight, ends, values, counter
+):
+    """Lower ``½ ‖X − F Aᵀ‖²`` over F ≥ 0 as `coordinate_sweeps` does, for dense X.
+
+    X (rows, columns), or if ``turned`` its transpose, read along its rows; A (columns, k); G (k,
+    k) is the Gram matrix and ``offset`` (k,) what penalties add to each row of the cross
+    products. ``limits`` holds the sweeps and the share of `coordinate_sweeps`. Afterwards F is
+    extrapolated by ``weight`` along its move from ``before``, unless that has no rows. Pieces of
+    rows end at ``ends``; where ``values`` is of their number it gets the quadratic of each.
+    ``counter`` (1,) starts at 0 and is shared by all threads. Cost O(rows · columns · k).
+    """
+    room = np.empty((_longest(ends), F.shape[1]), F.dtype)
+    while True:
+        number = _take(counter)
+        if number >= len(ends) - 1:
+            return
+        a, b = ends[number], ends[number + 1]
+        C = room[: b - a]
+        if turned:
+            turned_product(X[:, a:b], A, C)
+        else:
+            narrow_product(X[a:b], A, C)
+        open_ = free[a:b] if free.shape[0] > 0 else free
+        kept = before[a:b] if before.shape[0] > 0 else before
+        how = (open_, order, limits, kept, weight, len(values) > 0)
+        value = _move(F[a:b], C, G, offset, *how)
+        if len(values) > 0:
+            values[number] = value
+
+
+@compiled(error_model="numpy")
+def sweep_sparse_rows(  # type: ignore[no-untyped-def]
+    indptr,
+    indices,
+    data,
+    A,
+    F,
+    G,
+    offset,
+    free,
+    order,
+    limits,
+    before,
+    weight,
+    ends,
+    values,
+    counter,
+):
+    """Do as `sweep_dense_rows` for X in compressed rows."""
+    room = np.empty((_longest(ends), F.shape[1]), F.dtype)
+    while True:
+        number = _take(counter)
+        if number >= len(ends) - 1:
+            return
+        a, b = ends[number], ends[number + 1]
+        C = room[: b - a]
+        sparse_product(indptr[a : b + 1], indices, data, A, C)
+        open_ = free[a:b] if free.shape[0] > 0 else free
+        kept = before[a:b] if before.shape[0] > 0 else before
+        how = (open_, order, limits, kept, weight, len(values) > 0)
+        value = _move(F[a:b], C, G, offset, *how)
+        if len(values) > 0:
+            values[number] = value
