@@ -20,6 +20,7 @@ __all__ = [
     "LINE",
     "WIDE",
     "add_dots",
+    "model_of_lines",
     "move_logarithmic",
     "move_logarithmic_kept",
     "move_reciprocal",
@@ -31,6 +32,7 @@ __all__ = [
 
 LINE = 64  # bytes
 WIDE = 512  # bytes, for one number times many lines
+TOGETHER = 4  # lines
 
 CONTRACT = ("contract",)
 REORDER = ("contract", "reassoc", "nsz")
@@ -99,8 +101,17 @@ class _Lines:
 
     def over(self, count: Any) -> Any:
         """Loop over the lines of so many entries."""
-        width = ir.Constant(count.type, self.width)
-        return cgutils.for_range(self.builder, self.builder.udiv(count, width))
+        return cgutils.for_range(self.builder, self.number(count))
+
+    def number(self, count: Any) -> Any:
+        """Return how many lines so many entries fill."""
+        return self.builder.udiv(count, ir.Constant(count.type, self.width))
+
+    def add_product(self, total: Any, a: Any, b: Any) -> None:
+        """Do ``total += a b`` for a `variable`."""
+        product = self.builder.fmul(a, b, flags=REORDER)
+        more = self.builder.fadd(self.builder.load(total), product, flags=REORDER)
+        self.builder.store(more, total)
 
 
 @intrinsic
@@ -159,48 +170,85 @@ def add_dots(typingctx: Any, total: Any, T: Any, q: Any) -> Any:
 
 
 BLOCK = 8
+AHEAD = 64  # entries: about a row of texts
 
 
 @intrinsic
-def take_block(typingctx: Any, B: Any, p: Any, A: Any, indices: Any, start: Any) -> Any:
-    """Do ``B[:, p + i] = A[indices[start + i]]`` for i < 8, in full blocks of 8 components.
+def take_block(typingctx: Any, B: Any, p: Any, A: Any, indices: Any, start: Any, count: Any) -> Any:
+    """Do ``B[:k, p + i] = A[indices[start + i]]`` for i < 8, with zeros in B up to full blocks.
 
-    A row of A is loaded and a row of B is stored as a vector of eight, and what is between
-    is a transposition of vectors; entry by entry it costs several times as much.
+    Of fewer than eight entries, ``count``, the last one is repeated. A row of A, which has k
+    entries, is loaded and a row of B is stored as vectors of eight, and what is between is a
+    transposition of vectors; entry by entry it costs several times as much. Rows of A that are
+    soon to come are asked for ahead.
     """
 
     def emit(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        B_, p_, A_, indices_, start_ = values
+        B_, p_, A_, indices_, start_, count_ = values
         arrays = [context.make_array(t)(context, builder, v) for t, v in ((B, B_), (A, A_))]
         table, rows = (array.data for array in arrays)
         width, k = (builder.extract_value(array.shape, 1) for array in arrays)
-        places = context.make_array(indices)(context, builder, indices_).data
+        known = context.make_array(indices)(context, builder, indices_)
         vector = ir.VectorType(context.get_value_type(B.dtype), BLOCK)
         size = B.dtype.bitwidth // 8
         index_type = ir.IntType(64)
 
-        def number(i: int) -> Any:
-            return ir.Constant(index_type, i)
+        number = partial(ir.Constant, index_type)
 
-        def row(i: int) -> Any:
-            found = builder.load(builder.gep(places, [builder.add(start_, number(i))]))
+        def row(place: Any) -> Any:
+            found = builder.load(builder.gep(known.data, [place]))
             found = builder.sext(found, index_type) if indices.dtype.bitwidth < 64 else found
             return builder.gep(rows, [builder.mul(found, k)])
 
-        starts = [row(i) for i in range(BLOCK)]
-        with cgutils.for_range(builder, builder.udiv(k, number(BLOCK))) as loop:
-            l = builder.mul(loop.index, number(BLOCK))
-            lines = []
-            for begin in starts:
-                place = builder.bitcast(builder.gep(begin, [l]), vector.as_pointer())
-                lines.append(builder.load(place, align=size))
+        last = builder.add(start_, builder.sub(count_, number(1)))
+        end = builder.sub(builder.extract_value(known.shape, 0), number(1))
+        starts = [row(_least(builder, builder.add(start_, number(i)), last)) for i in range(BLOCK)]
+        later = [
+            row(_least(builder, builder.add(start_, number(AHEAD + i)), end)) for i in range(BLOCK)
+        ]
+        with cgutils.for_range_slice(builder, number(0), k, number(BLOCK), inc=True) as (l, _):
+            for begin in later:
+                _ask_for(builder, builder.gep(begin, [l]))
+            lines = [
+                _load_some(builder, vector, builder.gep(begin, [l]), builder.sub(k, l), size)
+                for begin in starts
+            ]
             for i, line in enumerate(_transposed(builder, lines)):
                 first = builder.mul(builder.add(l, number(i)), width)
                 place = builder.gep(table, [builder.add(first, p_)])
                 builder.store(line, builder.bitcast(place, vector.as_pointer()), align=size)
         return context.get_dummy_value()
 
-    return types.void(B, types.int64, A, indices, types.int64), emit
+    integer = types.int64
+    return types.void(B, integer, A, indices, integer, integer), emit
+
+
+def _least(builder: Any, a: Any, b: Any) -> Any:
+    return builder.select(builder.icmp_signed("<", a, b), a, b)
+
+
+def _ask_for(builder: Any, place: Any) -> None:
+    # To read, into all caches.
+    pointer, number = ir.IntType(8).as_pointer(), ir.IntType(32)
+    kind = ir.FunctionType(ir.VoidType(), [pointer, number, number, number])
+    prefetch = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+    how = [ir.Constant(number, n) for n in (0, 3, 1)]
+    builder.call(prefetch, [builder.bitcast(place, pointer), *how])
+
+
+def _load_some(builder: Any, vector: Any, place: Any, count: Any, size: int) -> Any:
+    # A vector of which only so many entries are there, and zeros.
+    index, flags = ir.IntType(64), ir.VectorType(ir.IntType(1), BLOCK)
+    mask = ir.Constant(flags, ir.Undefined)
+    for i in range(BLOCK):
+        there = builder.icmp_signed("<", ir.Constant(index, i), count)
+        mask = builder.insert_element(mask, there, ir.Constant(ir.IntType(32), i))
+    kind = ir.FunctionType(vector, [vector.as_pointer(), ir.IntType(32), flags, vector])
+    name = f"llvm.masked.load.v{BLOCK}f{8 * size}.p0"
+    load = cgutils.get_or_insert_function(builder.module, kind, name)
+    place = builder.bitcast(place, vector.as_pointer())
+    zeros = ir.Constant(vector, [0.0] * BLOCK)
+    return builder.call(load, [place, ir.Constant(ir.IntType(32), size), mask, zeros])
 
 
 def _transposed(builder: Any, lines: list[Any]) -> list[Any]:
@@ -310,3 +358,37 @@ def _mover(beta: int, *, keep: bool) -> Any:
 move_logarithmic = _mover(1, keep=False)  # β = 1
 move_logarithmic_kept = _mover(1, keep=True)
 move_reciprocal = _mover(0, keep=False)  # β = 0
+
+
+@intrinsic
+def model_of_lines(typingctx: Any, values: Any, B: Any, f: Any) -> Any:
+    """Write ``y = f @ B[:k]`` into the second row of ``values``, for f (k,), B (k or more, n)."""
+
+    def emit(context: Any, builder: Any, signature: Any, given: Any) -> Any:
+        lines = _Lines(context, builder, signature, given, LINE)
+        y = lines.row(0, ir.Constant(ir.IntType(64), 1))
+        totals = [lines.variable(lines.constant(0.0)) for _ in range(TOGETHER)]
+
+        def some(at: Any, count: int) -> None:
+            # So many lines at a time, for which an entry of f is loaded once.
+            places = [builder.add(at, ir.Constant(at.type, i)) for i in range(count)]
+            for total in totals[:count]:
+                builder.store(lines.constant(0.0), total)
+            with cgutils.for_range(builder, lines.length(2)) as loop:
+                entry = builder.load(builder.gep(lines.arrays[2].data, [loop.index]))
+                weight, along = lines.spread(entry), lines.row(1, loop.index)
+                for total, place in zip(totals, places, strict=False):
+                    lines.add_product(total, weight, lines.load_from(along, place))
+            for total, place in zip(totals, places, strict=False):
+                lines.store_to(builder.load(total), y, place)
+
+        end = lines.number(builder.extract_value(lines.arrays[0].shape, 1))
+        none, one, many = (ir.Constant(end.type, n) for n in (0, 1, TOGETHER))
+        whole = builder.sub(end, builder.urem(end, many))
+        with cgutils.for_range_slice(builder, none, whole, many, inc=True) as (at, _):
+            some(at, TOGETHER)
+        with cgutils.for_range_slice(builder, whole, end, one, inc=True) as (at, _):
+            some(at, 1)
+        return context.get_dummy_value()
+
+    return types.void(values, B, f), emit
