@@ -179,20 +179,18 @@ def take_block(typingctx: Any, B: Any, p: Any, A: Any, indices: Any, start: Any,
 
     Of fewer than eight entries, ``count``, the last one is repeated. A row of A, which has k
     entries, is loaded and a row of B is stored as vectors of eight, and what is between is a
-    transposition of vectors; entry by entry it costs several times as much. Rows of A that are
-    soon to come are asked for ahead.
+    transposition of vectors. Rows of A that are soon to come are asked for ahead.
     """
 
     def emit(context: Any, builder: Any, signature: Any, values: Any) -> Any:
         B_, p_, A_, indices_, start_, count_ = values
-        arrays = [context.make_array(t)(context, builder, v) for t, v in ((B, B_), (A, A_))]
+        given = ((B, B_), (A, A_), (indices, indices_))
+        *arrays, known = (context.make_array(t)(context, builder, v) for t, v in given)
         table, rows = (array.data for array in arrays)
         width, k = (builder.extract_value(array.shape, 1) for array in arrays)
-        known = context.make_array(indices)(context, builder, indices_)
         vector = ir.VectorType(context.get_value_type(B.dtype), BLOCK)
         size = B.dtype.bitwidth // 8
         index_type = ir.IntType(64)
-
         number = partial(ir.Constant, index_type)
 
         def row(place: Any) -> Any:
