@@ -8,7 +8,7 @@ from numba import njit
 from scipy import sparse
 
 from partwise import kernels, losses
-from partwise.kernels._lines import take_block
+from partwise.kernels._gather import gather_block
 from partwise.kernels._logarithm import log
 from tests.oracle import naive
 from tests.oracle.test_kernels import BETAS, DTYPES, close, some
@@ -37,21 +37,23 @@ def test_logarithm():
 
 
 @njit
-def taken(B, p, A, indices, start):
-    take_block(B, p, A, indices, start)
+def taken(B, p, A, indices, start, count):
+    gather_block(B, p, A, indices, start, count)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("index", [np.int32, np.int64])
 @pytest.mark.parametrize("k", [3, 8, 9, 16, 20])
-def test_take_block(dtype, index, k):
+@pytest.mark.parametrize("count", [1, 7, 8])
+def test_gather_block(dtype, index, k, count):
     rng = np.random.default_rng(0)
-    A, indices = rng.random((50, k)).astype(dtype), rng.integers(0, 50, 30).astype(index)
-    B = np.zeros((k, 32), dtype)
-    taken(B, 16, A, indices, 5)
-    wanted = np.zeros_like(B)
-    full = k // 8 * 8
-    wanted[:full, 16:24] = A[indices[5:13], :full].T
+    A, indices = rng.random((50, k)).astype(dtype), rng.integers(0, 50, 5 + count).astype(index)
+    B = np.full(((k + 7) // 8 * 8, 32), np.nan, dtype)
+    taken(B, 16, A, indices, 5, count)
+    wanted = np.full_like(B, np.nan)
+    wanted[:, 16:24] = 0
+    places = indices[[5 + min(i, count - 1) for i in range(8)]]
+    wanted[:k, 16:24] = A[places].T
     np.testing.assert_array_equal(B, wanted)
 
 

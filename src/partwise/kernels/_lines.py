@@ -20,6 +20,7 @@ __all__ = [
     "LINE",
     "WIDE",
     "add_dots",
+    "model_of_lines",
     "move_logarithmic",
     "move_logarithmic_kept",
     "move_reciprocal",
@@ -27,10 +28,12 @@ __all__ = [
     "put_block",
     "sums_of_products",
     "take_block",
+    "transposed",
 ]
 
 LINE = 64  # bytes
 WIDE = 512  # bytes, for one number times many lines
+TOGETHER = 4  # lines
 
 CONTRACT = ("contract",)
 REORDER = ("contract", "reassoc", "nsz")
@@ -99,8 +102,17 @@ class _Lines:
 
     def over(self, count: Any) -> Any:
         """Loop over the lines of so many entries."""
-        width = ir.Constant(count.type, self.width)
-        return cgutils.for_range(self.builder, self.builder.udiv(count, width))
+        return cgutils.for_range(self.builder, self.number(count))
+
+    def number(self, count: Any) -> Any:
+        """Return how many lines so many entries fill."""
+        return self.builder.udiv(count, ir.Constant(count.type, self.width))
+
+    def add_product(self, total: Any, a: Any, b: Any) -> None:
+        """Do ``total += a b`` for a `variable`."""
+        product = self.builder.fmul(a, b, flags=REORDER)
+        more = self.builder.fadd(self.builder.load(total), product, flags=REORDER)
+        self.builder.store(more, total)
 
 
 @intrinsic
@@ -156,7 +168,7 @@ def take_block(typingctx: Any, B: Any, p: Any, A: Any, indices: Any, start: Any)
         blocks = _Blocks(context, builder, signature, values)
         with blocks.over() as loop:
             lines = [blocks.load(place) for place in blocks.places_in_rows(loop.index)]
-            lines = _transposed(builder, lines)
+            lines = transposed(builder, lines)
             for place, line in zip(blocks.places_in_table(loop.index), lines, strict=True):
                 blocks.store(line, place)
         return context.get_dummy_value()
@@ -172,7 +184,7 @@ def put_block(typingctx: Any, B: Any, p: Any, A: Any, indices: Any, start: Any) 
         blocks = _Blocks(context, builder, signature, values)
         with blocks.over() as loop:
             lines = [blocks.load(place) for place in blocks.places_in_table(loop.index)]
-            lines = _transposed(builder, lines)
+            lines = transposed(builder, lines)
             for place, line in zip(blocks.places_in_rows(loop.index), lines, strict=True):
                 blocks.store(line, place)
         return context.get_dummy_value()
@@ -226,8 +238,8 @@ class _Blocks:
         return self.builder.bitcast(place, self.vector.as_pointer())
 
 
-def _transposed(builder: Any, lines: list[Any]) -> list[Any]:
-    # Swaps of halves, of quarters, of single entries between pairs of lines.
+def transposed(builder: Any, lines: list[Any]) -> list[Any]:
+    """Return the columns of a block of lines, by swaps of halves, quarters and entries."""
     for step in (4, 2, 1):
         after = list(lines)
         for i in range(BLOCK):
@@ -333,3 +345,37 @@ def _mover(beta: int, *, keep: bool) -> Any:
 move_logarithmic = _mover(1, keep=False)  # β = 1
 move_logarithmic_kept = _mover(1, keep=True)
 move_reciprocal = _mover(0, keep=False)  # β = 0
+
+
+@intrinsic
+def model_of_lines(typingctx: Any, values: Any, B: Any, f: Any) -> Any:
+    """Write ``y = f @ B[:k]`` into the second row of ``values``, for f (k,), B (k or more, n)."""
+
+    def emit(context: Any, builder: Any, signature: Any, given: Any) -> Any:
+        lines = _Lines(context, builder, signature, given, LINE)
+        y = lines.row(0, ir.Constant(ir.IntType(64), 1))
+        totals = [lines.variable(lines.constant(0.0)) for _ in range(TOGETHER)]
+
+        def some(at: Any, count: int) -> None:
+            # So many lines at a time, for which an entry of f is loaded once.
+            places = [builder.add(at, ir.Constant(at.type, i)) for i in range(count)]
+            for total in totals[:count]:
+                builder.store(lines.constant(0.0), total)
+            with cgutils.for_range(builder, lines.length(2)) as loop:
+                entry = builder.load(builder.gep(lines.arrays[2].data, [loop.index]))
+                weight, along = lines.spread(entry), lines.row(1, loop.index)
+                for total, place in zip(totals, places, strict=False):
+                    lines.add_product(total, weight, lines.load_from(along, place))
+            for total, place in zip(totals, places, strict=False):
+                lines.store_to(builder.load(total), y, place)
+
+        end = lines.number(builder.extract_value(lines.arrays[0].shape, 1))
+        none, one, many = (ir.Constant(end.type, n) for n in (0, 1, TOGETHER))
+        whole = builder.sub(end, builder.urem(end, many))
+        with cgutils.for_range_slice(builder, none, whole, many, inc=True) as (at, _):
+            some(at, TOGETHER)
+        with cgutils.for_range_slice(builder, whole, end, one, inc=True) as (at, _):
+            some(at, 1)
+        return context.get_dummy_value()
+
+    return types.void(values, B, f), emit

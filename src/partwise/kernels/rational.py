@@ -5,14 +5,15 @@ from __future__ import annotations
 import numpy as np
 
 from partwise.kernels._compile import compiled
+from partwise.kernels._gather import gather_block
 from partwise.kernels._lines import (
     BLOCK,
     LINE,
+    model_of_lines,
     move_logarithmic,
     move_logarithmic_kept,
     move_reciprocal,
     sums_of_products,
-    take_block,
 )
 from partwise.kernels._logarithm import log
 
@@ -97,16 +98,10 @@ def _descend(f, B, values, sums, slope, curve, free, repeats, floor, beta, keep)
             break
 
 
-@compiled(error_model="numpy", fastmath={"contract", "nsz"})
+@compiled(error_model="numpy")
 def _see(f, B, values, sums, floor, beta, keep):  # type: ignore[no-untyped-def]
     # y = f B, and what follows from it; where B is zero, beyond the data, x is too.
-    k, n = B.shape
-    y = values[1]
-    for p in range(n):
-        y[p] = f[0] * B[0, p]
-    for l in range(1, k):
-        for p in range(n):
-            y[p] += f[l] * B[l, p]
+    model_of_lines(values, B, f)
     _move(sums, values, B, 0, f.dtype.type(0), floor, 0, beta, keep)
 
 
@@ -182,7 +177,8 @@ def rational_sparse(indptr, indices, data, F, A, slope, curve, free, repeats, fl
     for i in range(rows):
         longest = max(longest, indptr[i + 1] - indptr[i])
     longest = (longest + line - 1) // line * line
-    table = np.zeros(k * longest, F.dtype)
+    height = (k + BLOCK - 1) // BLOCK * BLOCK
+    table = np.zeros(height * longest, F.dtype)
     room = np.zeros(5 * longest, F.dtype)
     sums = np.zeros(3, F.dtype)
     spare = np.zeros(k, F.dtype)
@@ -190,19 +186,15 @@ def rational_sparse(indptr, indices, data, F, A, slope, curve, free, repeats, fl
     total = 0.0
     for i in range(rows):
         start, stored = indptr[i], indptr[i + 1] - indptr[i]
-        n, whole = (stored + line - 1) // line * line, stored // BLOCK * BLOCK
-        B = table[: k * n].reshape(k, n)
+        n = (stored + line - 1) // line * line
+        B = table[: height * n].reshape(height, n)
         values = room[: 5 * n].reshape(5, n)
         values[4] = 0
         values[0, :stored] = data[start : start + stored]
-        for p in range(0, whole, BLOCK):
-            take_block(B, p, A, indices, start + p)
-        for p in range(stored):
-            for l in range(k // BLOCK * BLOCK if p < whole else 0, k):
-                B[l, p] = A[indices[start + p], l]
         values[0, stored:] = 0
-        for l in range(k):
-            B[l, stored:] = 0
+        for p in range(0, stored, BLOCK):
+            gather_block(B, p, A, indices, start + p, min(BLOCK, stored - p))
+        B[:, (stored + BLOCK - 1) // BLOCK * BLOCK :] = 0
         f = F[i]
         allowed = free[i] if free.shape[0] > 0 else everywhere
         total += _improve(
