@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any, NamedTuple
@@ -18,6 +19,7 @@ from benchmarks.workloads import WORKLOADS, Workload, start
 
 REFERENCE_ITERATIONS = 100
 SLACK = 1.0001
+REST = 0.3  # seconds, until the threads of the library before have gone to sleep
 HEAD = [
     "work", "library", "seconds", "whole fit", "iterations", "times faster", "ms per iteration",
     "over two products", "over two reads",
@@ -169,11 +171,13 @@ def race(
         entrants = _entrants(found, course, solvers, others, seed)
         for repeat in range(repeats):
             if repeat:
+                time.sleep(REST)
                 seconds = reference(REFERENCE_ITERATIONS)[2]
             if SCIKIT_LEARN in others:
                 lap = Lap(seconds, seconds, done, seconds / done)
                 found.add(SCIKIT_LEARN.name, lap, seconds)
             for name, lap_of in entrants.items():
+                time.sleep(REST)
                 found.add(name, lap_of(), seconds)
                 print(f"{work.name}: {name}, seed {seed}, repeat {repeat}", file=sys.stderr)
     return found
