@@ -370,8 +370,9 @@ def plot_comparison(comparison: Any) -> Figure:
     """Draw how far solvers are above the best objective, against seconds and iterations.
 
     A thin line is one run, a thick one the median over the seeds, in which a run stays at its
-    start before its first point and at its end after its last one. Excess is relative to the lowest objective that any solver saw from
-    the same start; the run that found it falls out of the picture. Both axes are logarithmic.
+    start before its first point and at its end after its last one. Excess is relative to the
+    lowest objective that any solver saw from the same start; the run that found it falls out of
+    the picture. Both axes are logarithmic.
 
     Parameters
     ----------
@@ -421,26 +422,24 @@ def _median_curve(
 def _finish_comparison(figure: Figure, axes: Sequence[Axes], comparison: Any) -> None:
     values = np.concatenate([r.excess_history for r in comparison.runs])
     shown = values[np.isfinite(values) & (values > LEAST_EXCESS)]
+    ends = (0.7 * shown.min(), 1.5 * shown.max()) if shown.size else (1e-4, 1.0)
     for ax, label in zip(axes, ("time (s)", "iterations"), strict=True):
+        ax.set_ylim(*ends)
         ax.set_xscale("log")
         ax.set_yscale("log", nonpositive="clip")
         ax.set_xlabel(label, fontsize=9, color=GREY)
         _bare(ax, "left", "bottom")
         ax.grid(color=PALE, linewidth=0.6, alpha=0.7)
         ax.set_axisbelow(True)
-    if shown.size:
-        axes[0].set_ylim(0.7 * shown.min(), 1.5 * shown.max())
-    axes[1].set_xlim(left=1)
-    what = "excess over the best objective, relative"
-    axes[0].set_ylabel(what, fontsize=9, color=GREY)
+    axes[1].set_xlim(1, max(2, 1.2 * max(r.n_iter for r in comparison.runs)))
+    axes[0].set_ylabel("excess over the best objective, relative", fontsize=9, color=GREY)
     handles, labels = axes[0].get_legend_handles_labels()
     figure.legend(
         handles, labels, loc="outside right upper", frameon=False, fontsize=8, labelcolor=INK,
         handlelength=2.6,
     )  # fmt: skip
-    seeds = len(comparison.seeds)
-    each = "thin: one seed, thick: the median" if seeds > 1 else "one seed"
-    subtitle = f"equal starts for all solvers; {each}"
+    many = len(comparison.seeds) > 1
+    subtitle = "equal starts; " + ("thin: one seed, thick: the median" if many else "one seed")
     _head(figure, "Solvers compared", subtitle)
 
 
