@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -154,6 +155,17 @@ def test_the_summary_has_medians_and_counts():
             assert row[key] == np.median([other[key] for other in mine]), key
 
 
+def test_the_summary_says_why_runs_ended_that_did_not_converge():
+    found = compare(X, 3, solvers=["cd"], seeds=3, max_iter=2)
+    runs = [
+        replace(r, converged=r.seed > 0, stop_reason="time is over" if r.seed == 0 else "done")
+        for r in found.runs
+    ]
+    (row,) = replace(found, runs=tuple(runs)).table("solver")
+    assert (row["converged"], row["runs"], row["stop_reason"]) == (2, 3, "time is over")
+    assert "not converged: cd: time is over" in repr(replace(found, runs=tuple(runs)))
+
+
 def test_exact_fits_are_equal_to_rounding():
     """Objectives of 1e-25 and 1e-28 are the same fit."""
     exact = RNG.random((20, 2)) @ RNG.random((2, 10))
@@ -215,18 +227,28 @@ def test_labels_of_ones_own():
     assert named.solvers == ("hals", "mu")
 
 
-def test_float32_sparse_and_stored_data(tmp_path):
+def test_float32_sparse_and_stored_data(tmp_path, monkeypatch):
     single = compare(X.astype(np.float32), 3, solvers=THREE, seeds=1, max_iter=10)
     assert single.dtype == "float32"
     dense = compare(S.toarray(), 3, beta_loss=1, seeds=1, max_iter=10)
     thin = compare(S, 3, beta_loss=1, seeds=1, max_iter=10)
     assert thin.solvers == dense.solvers
-    for a, b in zip(thin.runs, dense.runs, strict=True):
-        np.testing.assert_allclose(a.objective_history, b.objective_history, rtol=1e-9)
-    start = compare(X, 3, solvers=["cd"], seeds=1, max_iter=3, init=lambda X, k, seed: _ones(X, k))
-    np.testing.assert_allclose(
-        start.runs[0].objective_history[0], 0.5 * np.sum((X - 3 * 0.25) ** 2)
-    )
+    np.save(tmp_path / "X.npy", S.toarray())
+    monkeypatch.setattr("partwise.estimators._checks.FITS", 0)
+    stored = compare(tmp_path / "X.npy", 3, beta_loss=1, seeds=1, max_iter=10)
+    assert {*dense.solvers} - {*stored.solvers} == {"rational"}
+    assert "data in memory" in stored.left_out["rational"]
+    runs = {r.solver: r.objective_history for r in dense.runs}
+    for r in (*thin.runs, *stored.runs):
+        np.testing.assert_allclose(r.objective_history, runs[r.solver], rtol=1e-9)
+
+
+def test_a_start_of_ones_own():
+    found = compare(X, 3, solvers=THREE, seeds=1, max_iter=3, init=lambda X, k, seed: _ones(X, k))
+    first = {r.objective_history[0] for r in found.runs}
+    assert len(first) == 1
+    np.testing.assert_allclose(first.pop(), 0.5 * np.sum((X - 0.75) ** 2))
+    assert found.init == "<lambda>"
 
 
 def _ones(X, k):
