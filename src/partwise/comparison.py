@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ from partwise._errors import explain
 from partwise._threads import one_pool
 from partwise.data import as_data
 from partwise.estimators import NMF, _runs
+from partwise.init import draws
 from partwise.problem import Problem
 from partwise.result import Result
 from partwise.solvers import SOLVERS, Solver, as_solver, run
@@ -98,6 +99,8 @@ class Comparison:
         The seeds of the starts.
     init : str
         The start.
+    draws : bool
+        Whether the start draws; else all seeds have the same one.
     n_components : int
         The number of components.
     shape : (int, int)
@@ -114,6 +117,7 @@ class Comparison:
     solvers: tuple[str, ...]
     seeds: tuple[int, ...]
     init: str
+    draws: bool
     n_components: int
     shape: tuple[int, int]
     dtype: str
@@ -205,7 +209,8 @@ class Comparison:
         lines = [
             f"X {self.shape[0]} × {self.shape[1]} {self.dtype}, {self.n_components} components, "
             f"β = {self.beta_loss:g}, init={self.init!r}",
-            f"equal starts, {'medians over the seeds' if many else 'seed'} {shown}",
+            f"equal starts, {'medians over the seeds' if many else 'seed'} {shown}"
+            f"{', whose starts are the same' if many and not self.draws else ''}",
             "",
             *_aligned([_HEAD, *map(_cells, rows)]),
             "",
@@ -302,7 +307,8 @@ def compare(
         Names as in `NMF`, and objects, which are labelled by their names. None takes all
         that can serve the problem; ``left_out`` of the result says which cannot.
     seeds : int or sequence of int, default=3
-        The seeds of the starts, or their number: n are 0 to n − 1.
+        The seeds of the starts, or their number: n are 0 to n − 1. Of a start that does not
+        draw, such as "nndsvda", they repeat the times.
     init : str, callable or None, default="random"
         As for `NMF`, except "custom"; a function that returns W and H does the same.
     beta_loss, tol, alpha_W, alpha_H, l1_ratio, penalty_W, penalty_H
@@ -330,8 +336,8 @@ def compare(
 
     Notes
     -----
-    Cost: len(seeds) fits with each solver, and eight iterations of each. Memory: one start and
-    one fit at a time, and the histories.
+    Cost: one fit with each solver for each seed, and eight iterations of each to compile.
+    Memory: one start and one fit at a time, and the histories.
 
     Excess is relative to the lowest objective of the seed; where that is next to nothing, as in
     an exact fit, to the rounding error (eps of the dtype) of ½‖X‖², for other losses of the
@@ -458,6 +464,7 @@ class _Bench:
             solvers=tuple(labels),
             seeds=seeds,
             init=init,
+            draws=callable(est.init) or draws(init),
             n_components=job.start.n_components,
             shape=(int(job.X.shape[0]), int(job.X.shape[1])),
             dtype=str(job.X.dtype),
@@ -480,7 +487,8 @@ class _Bench:
         """Run one solver from a copy of a start, and of what draws, as in a fit of its own."""
         est, problem = self.est, self.problem(factors)
         rule = {"tol": est.tol, "max_iter": est.max_iter, "max_time": est.max_time, **other}
-        return run(problem, as_solver(solver, problem), rng=copy.deepcopy(rng), **rule)
+        result = run(problem, as_solver(solver, problem), rng=copy.deepcopy(rng), **rule)
+        return replace(result, factors={})
 
     def judged(self, results: Mapping[str, Result], seed: int) -> Iterator[SolverRun]:
         """Yield the runs from one start, held against the best of them."""

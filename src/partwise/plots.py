@@ -412,11 +412,10 @@ def _median_curve(
     grid = np.unique(np.concatenate(places))
     tiny = np.finfo(np.float64).tiny
     heights = [  # straight between its points in the picture, which is logarithmic
-        np.interp(grid, place, np.log(np.maximum(curve, tiny)))
+        np.exp(np.interp(grid, place, np.log(np.maximum(curve, tiny))))
         for place, curve in zip(places, curves, strict=True)
     ]
-    median = np.exp(np.median(heights, axis=0))
-    return grid, np.where(median > LEAST_EXCESS**2, median, 0.0)
+    return grid, np.median(heights, axis=0)
 
 
 def _finish_comparison(figure: Figure, axes: Sequence[Axes], comparison: Any) -> None:

@@ -346,6 +346,14 @@ def test_one_seed_and_no_left_out_are_told(found):
     assert "not converged" not in text
 
 
+def test_starts_that_do_not_draw_are_told():
+    for init, same in (("nndsvda", True), (None, True), ("random", False)):
+        found = compare(X, 3, solvers=["cd"], seeds=2, init=init, max_iter=5)
+        first, second = (r.objective_history[0] for r in found.runs)
+        assert bool(first == second) is same
+        assert ("whose starts are the same" in repr(found)) is same
+
+
 def drawn(figure):
     figure.savefig(io.BytesIO(), format="png", dpi=40)
     return figure
@@ -379,8 +387,10 @@ def test_the_picture_has_seconds_and_iterations(found):
     assert len(set.union(*looks.values())) == len(found.solvers)
 
 
-def test_the_thick_line_is_the_median(found):
+@pytest.mark.parametrize("seeds", [2, 3])
+def test_the_thick_line_is_the_median(seeds):
     pytest.importorskip("matplotlib")
+    found = compare(X, 3, solvers=THREE, seeds=seeds, max_iter=30)
     _, right = found.plot().axes
     thick = {line.get_label(): line for line in right.get_lines()}
     for label in found.solvers:
