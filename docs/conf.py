@@ -54,6 +54,7 @@ EXAMPLES = [
     "plot_topics.py",
     "plot_spectra.py",
     "plot_convergence.py",
+    "plot_solvers.py",
     "plot_starts.py",
 ]
 sphinx_gallery_conf = {

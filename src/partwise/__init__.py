@@ -2,6 +2,7 @@
 
 from partwise._errors import UnsupportedCombinationError
 from partwise._version import __version__
+from partwise.comparison import Comparison, compare
 from partwise.estimators import (
     NMF,
     FitState,
@@ -14,10 +15,12 @@ from partwise.files import load_model, read_matrix, save_model
 
 __all__ = [
     "NMF",
+    "Comparison",
     "FitState",
     "MiniBatchNMF",
     "UnsupportedCombinationError",
     "__version__",
+    "compare",
     "load_model",
     "nnls",
     "nnqp",

@@ -22,12 +22,16 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
-__all__ = ["plot_factor", "plot_history", "plot_parts"]
+__all__ = ["plot_comparison", "plot_factor", "plot_history", "plot_parts"]
 
 INK, GREY, PALE = "#1f2430", "#6b7280", "#d9dce3"
 BLUE = "#1f5fa8"
 # White at zero and ever darker: read alike by every kind of colour vision, and in print.
 SHADES = ("#ffffff", "#cfe0ee", "#8fbadb", "#4a8dc4", "#1f5fa8", "#143a75", "#0b1a3d")
+# Okabe & Ito (2008), told apart by every kind of colour vision; more lines get other strokes.
+LINES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
+STROKES = ("-", "--", ":")
+LEAST_EXCESS = 1e-9
 MAX_BARS = 10
 MAX_UNNAMED_BARS = 24
 MAX_TICKS = 40
@@ -357,6 +361,85 @@ def _history_title(model: Any, ax: Axes) -> None:
         color=GREY,
         va="bottom",
     )
+
+
+# ---------------------------------------------------------------- comparisons
+
+
+def plot_comparison(comparison: Any) -> Figure:
+    """Draw how far solvers are above the best objective, against seconds and iterations.
+
+    A thin line is one run, a thick one the median over the seeds, in which a run stays at its
+    start before its first point and at its end after its last one. Excess is relative to the
+    lowest objective that any solver saw from the same start; the run that found it falls out of
+    the picture. Both axes are logarithmic.
+
+    Parameters
+    ----------
+    comparison : partwise.Comparison
+        What `partwise.compare` returned.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        The picture, with one axes for seconds and one for iterations.
+    """
+    if not getattr(comparison, "runs", ()):
+        got = type(comparison).__name__
+        raise ValueError(explain("plot_comparison", got, "what partwise.compare returned"))
+    figure = _figure(9.6, 4.0)
+    axes = figure.subplots(1, 2, sharey=True).tolist()
+    for number, label in enumerate(comparison.solvers):
+        runs = [r for r in comparison.runs if r.solver == label]
+        stroke = STROKES[number // len(LINES) % len(STROKES)]
+        style = {"color": LINES[number % len(LINES)], "linestyle": stroke}
+        times = [r.time_history for r in runs]
+        counts = [np.arange(len(r.excess_history)) for r in runs]
+        for ax, places in zip(axes, (times, counts), strict=True):
+            curves = [r.excess_history for r in runs]
+            if len(runs) > 1:
+                for place, curve in zip(places, curves, strict=True):
+                    ax.plot(place, curve, linewidth=0.6, alpha=0.45, **style)
+            ax.plot(*_median_curve(places, curves), linewidth=2.0, label=_text(label), **style)
+    _finish_comparison(figure, axes, comparison)
+    return figure
+
+
+def _median_curve(
+    places: Sequence[np.ndarray], curves: Sequence[np.ndarray]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return all places of all curves, and the median of the curves there."""
+    grid = np.unique(np.concatenate(places))
+    tiny = np.finfo(np.float64).tiny
+    heights = [  # straight between its points in the picture, which is logarithmic
+        np.exp(np.interp(grid, place, np.log(np.maximum(curve, tiny))))
+        for place, curve in zip(places, curves, strict=True)
+    ]
+    return grid, np.median(heights, axis=0)
+
+
+def _finish_comparison(figure: Figure, axes: Sequence[Axes], comparison: Any) -> None:
+    values = np.concatenate([r.excess_history for r in comparison.runs])
+    shown = values[np.isfinite(values) & (values > LEAST_EXCESS)]
+    ends = (0.7 * shown.min(), 1.5 * shown.max()) if shown.size else (1e-4, 1.0)
+    for ax, label in zip(axes, ("time (s)", "iterations"), strict=True):
+        ax.set_ylim(*ends)
+        ax.set_xscale("log")
+        ax.set_yscale("log", nonpositive="clip")
+        ax.set_xlabel(label, fontsize=9, color=GREY)
+        _bare(ax, "left", "bottom")
+        ax.grid(color=PALE, linewidth=0.6, alpha=0.7)
+        ax.set_axisbelow(True)
+    axes[1].set_xlim(1, max(2, 1.2 * max(r.n_iter for r in comparison.runs)))
+    axes[0].set_ylabel("excess over the best objective, relative", fontsize=9, color=GREY)
+    handles, labels = axes[0].get_legend_handles_labels()
+    figure.legend(
+        handles, labels, loc="outside right upper", frameon=False, fontsize=8, labelcolor=INK,
+        handlelength=2.6,
+    )  # fmt: skip
+    many = len(comparison.seeds) > 1
+    subtitle = "equal starts; " + ("thin: one seed, thick: the median" if many else "one seed")
+    _head(figure, "Solvers compared", subtitle)
 
 
 # ---------------------------------------------------------------- heat maps

@@ -25,7 +25,7 @@ ROOMS = ["data", "estimators", "init", "kernels", "losses", "models", "penalties
 
 
 # Handed to the user, never made by one: its attributes count, not its constructor.
-RECEIVED = ["FitState"]
+RECEIVED = ["Comparison", "FitState"]
 
 
 def modules():
