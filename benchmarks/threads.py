@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 from benchmarks.data import MissingDataError
 from benchmarks.floor import median_seconds
 from benchmarks.processes import call
+from benchmarks.race import REST
 from benchmarks.report import Table, spread
 
 SQUARE = 1000
@@ -28,6 +30,7 @@ def seconds(name: str, size: str, iterations: int) -> dict[str, Any]:
         return {"missing": str(error)}
     W, H = start(X, k, 0)
     partwise_runs.fit(X, W, H, work.beta, iterations=2)
+    time.sleep(REST)
     run = partwise_runs.fit(X, W, H, work.beta, iterations=iterations)
     square = np.random.default_rng(0).random((SQUARE, SQUARE))
     product = median_seconds(lambda: square @ square)

@@ -387,18 +387,20 @@ class Problem:
 
     def led_by(self, name: str, kind: str) -> Problem | None:
         """Return the same problem with one factor first, or None where X only comes in rows."""
-        key = name, self._by_products(kind)
-        if key not in self._turned:
-            axis = self.model.names.index(name)
-            data = self.data.led_by(axis, self.model.n_components if key[1] else 0)
-            turned = None if data is None else self
-            if turned is not None and axis > 0:
-                turned = Problem.__new__(Problem)
+        axis, products = self.model.names.index(name), self._by_products(kind)
+        k = self.model.n_components if products else 0
+        if axis == 0:
+            # Not kept: with a reference to itself a block would outlive its turn.
+            return None if self.data.led_by(0, k) is None else self
+        if (name, products) not in self._turned:
+            data = self.data.led_by(axis, k)
+            turned = None if data is None else Problem.__new__(Problem)
+            if turned is not None:
                 turned.data, turned.model, turned.loss = data, self.model.led_by(name), self.loss
                 turned.free = self.free
                 turned.__dict__.update(floor=self.floor, level=self.level)
-            self._turned[key] = turned
-        found = self._turned[key]
+            self._turned[name, products] = turned
+        found = self._turned[name, products]
         if found is not None:
             found.factors, found.penalties = self.factors, self.penalties
         return found

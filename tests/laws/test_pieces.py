@@ -1,7 +1,9 @@
 """How the work is cut, and among how many threads it is shared, does not change the answer."""
 
+import gc
 import threading
 import time
+import weakref
 
 import numpy as np
 import pytest
@@ -171,3 +173,17 @@ def test_a_whole_factor_at_once_is_piece_by_piece(storage):
     np.testing.assert_allclose(ends[0][0], ends[1][0], rtol=1e-12)
     for name, factor in ends[0][1].items():
         np.testing.assert_allclose(factor, ends[1][1][name], rtol=1e-10, atol=1e-12)
+
+
+def test_a_block_is_gone_after_its_turn():
+    """Problems of blocks do not refer to themselves: memory would grow until they are found."""
+    problem = problem_of(losses.Frobenius(), "dense")
+    gc.disable()
+    try:
+        part = problem.rows(slice(0, 50))
+        part.sweep(lambda *_: None, "normal")
+        seen = weakref.ref(part)
+        del part
+        assert seen() is None
+    finally:
+        gc.enable()
