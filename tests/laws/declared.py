@@ -19,7 +19,10 @@ from partwise.data import Stored, as_data, open_reader
 from partwise.problem import Problem
 from partwise.solvers import SOLVERS
 
-LOSS_EXAMPLES = {losses.Beta: [losses.Beta(b) for b in (-1.0, -0.5, 0.5, 1.5, 2.5, 3.0, 4.0)]}
+LOSS_EXAMPLES = {
+    losses.Beta: [losses.Beta(b) for b in (-1.0, -0.5, 0.5, 1.5, 2.5, 3.0, 4.0)],
+    losses.Alpha: [losses.Alpha(a) for a in (-1.0, 0.0, 0.5, 2.0)],
+}
 PENALTY_EXAMPLES = {
     penalties.L1: [penalties.L1(0.3)],
     penalties.L2: [penalties.L2(0.7)],

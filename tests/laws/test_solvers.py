@@ -130,7 +130,7 @@ def test_update_is_the_minimum_of_the_majorizer(loss, obeyed):
     moving = ratio > 1e-10
     np.testing.assert_allclose(slope[moving] / split.negative[moving], 0, atol=1e-10)
     assert np.all(slope[~moving] >= 0)
-    if not obeyed:
+    if not obeyed and isinstance(loss, losses.Beta):
         beta = loss.degree
         gamma = 1 / (2 - beta) if beta < 1 else 1 / (beta - 1) if beta > 2 else 1.0
         np.testing.assert_allclose(ratio, (split.negative / split.positive) ** gamma)
@@ -320,7 +320,7 @@ def law_scale(loss, solver, start, c, seed):
     """fit(c·X) does the same iterations and gives √c-scaled factors."""
     X = draw_data((13, 9), seed, loss)
     one = make_problem(X, loss, start=start)
-    other = make_problem(c * X, loss, start=start)
+    other = make_problem(c * X, loss.rescaled(c), start=start)
     first = run(one, solver, max_iter=60, rng=np.random.default_rng(0))
     second = run(other, solver, max_iter=60, rng=np.random.default_rng(0))
     assert second.n_iter == first.n_iter

@@ -1,0 +1,88 @@
+"""Losses equal closed forms, and the likelihoods that they are made of, by SciPy."""
+
+import numpy as np
+import pytest
+from scipy import stats
+from scipy.special import kl_div, rel_entr
+from sklearn.metrics import mean_tweedie_deviance
+
+from partwise import losses
+from partwise.losses import Alpha, Beta, as_loss
+
+X, Y = (part.ravel() for part in np.meshgrid([0.5, 1.0, 3.0, 20.0], [0.2, 1.0, 2.9, 40.0]))
+WHOLE = np.array([1.0, 2.0, 3.0, 20.0])
+
+CLOSED_FORMS = {
+    "pearson": lambda x, y: (x - y) ** 2 / (2 * y),
+    "neyman": lambda x, y: (x - y) ** 2 / (2 * x),
+    "hellinger": lambda x, y: 2 * (np.sqrt(x) - np.sqrt(y)) ** 2,
+    "reverse-kullback-leibler": lambda x, y: kl_div(y, x),
+    "kullback-leibler": kl_div,
+    "poisson": lambda x, y: rel_entr(x, y) - x + y,
+}
+
+
+@pytest.mark.parametrize("name", CLOSED_FORMS)
+def test_losses_by_name_are_their_closed_forms(name):
+    np.testing.assert_allclose(as_loss(name).value(X, Y), CLOSED_FORMS[name](X, Y), rtol=1e-12)
+
+
+@pytest.mark.parametrize("alpha", [-2.5, -1, -0.3, 0.3, 0.5, 2, 3])
+def test_alpha_divergence_is_its_formula(alpha):
+    wanted = (X**alpha * Y ** (1 - alpha) - alpha * X + (alpha - 1) * Y) / (alpha * (alpha - 1))
+    np.testing.assert_allclose(Alpha(alpha).value(X, Y), wanted, rtol=1e-10, atol=1e-13)
+    other = Alpha(1 - alpha)  # the duality of the family
+    np.testing.assert_allclose(Alpha(alpha).value(X, Y), other.value(Y, X), rtol=1e-10)
+    np.testing.assert_allclose(Alpha(1).value(X, Y), as_loss(1).value(X, Y), rtol=1e-13)
+
+
+def test_alpha_divergence_has_the_update_of_its_source():
+    """Cichocki et al. (2008), equations 12 and 13: the exponent 1 / α."""
+    from tests.laws.declared import ALL_SOLVERS, draw_data, make_problem
+
+    for alpha in (0.5, 2.0, 3.0):
+        problem = make_problem(draw_data((13, 9), 0) + 0.1, Alpha(alpha))
+        problem.free = ("W",)
+        W, H = problem.factors["W"].copy(), problem.factors["H"]
+        x = problem.data.to_dense()
+        wanted = W * (((x / (W @ H.T)) ** alpha @ H) / H.sum(axis=0)) ** (1 / alpha)
+        ALL_SOLVERS["mu"].step(problem, ALL_SOLVERS["mu"].start(problem, None))
+        np.testing.assert_allclose(problem.factors["W"], wanted, rtol=1e-12)
+
+
+# log density of x with mean or location y, up to terms of x alone; and the data it is for.
+LIKELIHOODS = {
+    "gaussian": (Beta(2.0), lambda x, y: stats.norm.logpdf(x, y), X),
+    "poisson": (as_loss("poisson"), lambda x, y: stats.poisson.logpmf(x, y), WHOLE),
+    "gamma": (as_loss("gamma"), lambda x, y: stats.expon.logpdf(x, scale=y), X),
+    "inverse gaussian": (Beta(-1.0), lambda x, y: stats.invgauss.logpdf(x, y), X),
+}
+
+
+@pytest.mark.parametrize("name", LIKELIHOODS)
+def test_losses_are_differences_of_log_likelihoods(name):
+    loss, log_density, data = LIKELIHOODS[name]
+    x, y = (part.ravel() for part in np.meshgrid(data, [0.2, 1.0, 2.9, 40.0]))
+    wanted = log_density(x, x) - log_density(x, y)
+    np.testing.assert_allclose(loss.value(x, y), loss.dispersion * wanted, rtol=1e-9, atol=1e-13)
+
+
+def test_draws_follow_the_distributions_of_scipy():
+    rng, n = np.random.default_rng(0), 20_000
+    cases = [
+        (losses.Frobenius(), stats.norm(2.0)),
+        (losses.ItakuraSaito(), stats.expon(scale=2.0)),
+        (Beta(-1.0), stats.invgauss(2.0)),
+    ]
+    for loss, law in cases:
+        assert stats.kstest(loss.draw(np.full(n, 2.0), rng), law.cdf).pvalue > 1e-3, loss.name
+    counts = np.bincount(as_loss(1).draw(np.full(n, 2.0), rng).astype(int), minlength=30)
+    np.testing.assert_allclose(counts / n, stats.poisson.pmf(np.arange(30), 2.0), atol=0.015)
+    zeros = (Beta(0.5).draw(np.full(n, 2.0), rng) == 0).mean()
+    assert zeros == pytest.approx(np.exp(-(2**0.5) / 0.5), abs=0.01)
+
+
+@pytest.mark.parametrize("power", [0, 1, 1.5, 2, 3])
+def test_tweedie_is_half_the_deviance(power):
+    total = Beta(2 - power).total(X, Y)
+    assert 2 * total / len(X) == pytest.approx(mean_tweedie_deviance(X, Y, power=power))
