@@ -14,7 +14,17 @@ from scipy.sparse import csr_array
 from partwise import penalties as parts
 from partwise.data import as_data
 from partwise.init import STARTS, draws
-from partwise.losses import Alpha, Beta, Frobenius, ItakuraSaito, KullbackLeibler
+from partwise.losses import (
+    Absolute,
+    Alpha,
+    Beta,
+    Frobenius,
+    Huber,
+    ItakuraSaito,
+    KullbackLeibler,
+    NegativeBinomial,
+    StudentT,
+)
 from partwise.models import CP, Bilinear
 from partwise.penalties import L1, L2, Fixed, NonNegative
 from partwise.problem import Problem
@@ -34,6 +44,10 @@ OTHERS = {
     "``'hellinger'``, ``Alpha(0.5)``": Alpha(0.5),
     "``'reverse-kullback-leibler'``, ``Alpha(0)``": Alpha(0.0),
     "``'neyman'``, ``Alpha(-1)``": Alpha(-1.0),
+    "``NegativeBinomial(size)``": NegativeBinomial(1.0),
+    "``Huber(delta)``": Huber(1.0),
+    "``Absolute(smoothing)``": Absolute(1.0),
+    "``StudentT(scale, df)``": StudentT(1.0),
 }
 # One column for all that are served alike.
 KINDS = BETAS | {"other losses with a majorizer": Alpha(2.0)}

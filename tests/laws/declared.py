@@ -21,6 +21,11 @@ from partwise.solvers import SOLVERS
 
 LOSS_EXAMPLES = {
     losses.Beta: [losses.Beta(b) for b in (-1.0, -0.5, 0.5, 1.5, 2.5, 3.0, 4.0)],
+    losses.Huber: [losses.Huber(0.5)],
+    losses.Absolute: [losses.Absolute(0.2)],
+    losses.StudentT: [losses.StudentT(0.5), losses.StudentT(0.3, df=4.0)],
+    losses.NegativeBinomial: [losses.NegativeBinomial(1.5)],
+    losses.Tweedie: [losses.Tweedie(1.5)],
     losses.Alpha: [losses.Alpha(a) for a in (-1.0, 0.0, 0.5, 2.0)],
 }
 PENALTY_EXAMPLES = {

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from scipy import stats
+from scipy import special, stats
 from scipy.special import kl_div, rel_entr
 from sklearn.metrics import mean_tweedie_deviance
 
@@ -56,6 +56,18 @@ LIKELIHOODS = {
     "poisson": (as_loss("poisson"), lambda x, y: stats.poisson.logpmf(x, y), WHOLE),
     "gamma": (as_loss("gamma"), lambda x, y: stats.expon.logpdf(x, scale=y), X),
     "inverse gaussian": (Beta(-1.0), lambda x, y: stats.invgauss.logpdf(x, y), X),
+    "student": (losses.StudentT(0.7, 3), lambda x, y: stats.t.logpdf(x, 3, y, 0.7), X),
+    "cauchy": (losses.StudentT(0.7), lambda x, y: stats.cauchy.logpdf(x, y, 0.7), X),
+    "hyperbolic": (
+        losses.Absolute(0.2),
+        lambda x, y: stats.genhyperbolic.logpdf(x, 1, 1, 0, y, 0.2),
+        X,
+    ),
+    "negative binomial": (
+        losses.NegativeBinomial(2.5),
+        lambda x, y: stats.nbinom.logpmf(x, 2.5, 2.5 / (2.5 + y)),
+        WHOLE,
+    ),
 }
 
 
@@ -67,6 +79,19 @@ def test_losses_are_differences_of_log_likelihoods(name):
     np.testing.assert_allclose(loss.value(x, y), loss.dispersion * wanted, rtol=1e-9, atol=1e-13)
 
 
+def density(loss, y):
+    """Return the distribution of density ∝ exp(−d(x, y) / φ), by quadrature."""
+    x = np.linspace(y - 20, y + 20, 400_001)
+    mass = np.cumsum(np.exp(-loss.value(x, np.full_like(x, y)) / loss.dispersion))
+
+    class Tabulated:
+        @staticmethod
+        def cdf(at):
+            return np.interp(at, x, mass / mass[-1])
+
+    return Tabulated
+
+
 def test_draws_follow_the_distributions_of_scipy():
     rng, n = np.random.default_rng(0), 20_000
     cases = [
@@ -74,8 +99,17 @@ def test_draws_follow_the_distributions_of_scipy():
         (losses.ItakuraSaito(), stats.expon(scale=2.0)),
         (Beta(-1.0), stats.invgauss(2.0)),
     ]
+    cases += [
+        (losses.StudentT(0.7, 3), stats.t(3, 2.0, 0.7)),
+        (losses.Absolute(0.2), stats.genhyperbolic(1, 1, 0, 2.0, 0.2)),
+        (losses.Huber(0.5), density(losses.Huber(0.5), 2.0)),
+    ]
     for loss, law in cases:
         assert stats.kstest(loss.draw(np.full(n, 2.0), rng), law.cdf).pvalue > 1e-3, loss.name
+    drawn = losses.StudentT(0.7, 3).draw(np.full(n, 2.0), rng, 3 * 0.7**2 / 9)  # eight degrees
+    assert stats.kstest(drawn, stats.t(8, 2.0, 0.7 * np.sqrt(3 / 8)).cdf).pvalue > 1e-3
+    over = losses.NegativeBinomial(2.5).draw(np.full(n, 2.0), rng)
+    assert over.var() == pytest.approx(2.0 + 2.0**2 / 2.5, rel=0.05)
     counts = np.bincount(as_loss(1).draw(np.full(n, 2.0), rng).astype(int), minlength=30)
     np.testing.assert_allclose(counts / n, stats.poisson.pmf(np.arange(30), 2.0), atol=0.015)
     zeros = (Beta(0.5).draw(np.full(n, 2.0), rng) == 0).mean()
@@ -84,5 +118,39 @@ def test_draws_follow_the_distributions_of_scipy():
 
 @pytest.mark.parametrize("power", [0, 1, 1.5, 2, 3])
 def test_tweedie_is_half_the_deviance(power):
-    total = Beta(2 - power).total(X, Y)
+    total = losses.Tweedie(power).total(X, Y)
     assert 2 * total / len(X) == pytest.approx(mean_tweedie_deviance(X, Y, power=power))
+
+
+def test_robust_losses_are_their_closed_forms():
+    r = X - Y
+    np.testing.assert_allclose(losses.Huber(0.6).value(X, Y), special.huber(0.6, r), rtol=1e-12)
+    tiny = losses.Absolute(1e-9).value(X, Y)
+    np.testing.assert_allclose(tiny, np.abs(r), rtol=1e-7, atol=1e-8)
+    np.testing.assert_allclose(losses.Absolute(0.6).value(X, Y), special.pseudo_huber(0.6, r) / 0.6)
+    for loss in (losses.Huber(1e6), losses.StudentT(1e6)):
+        np.testing.assert_allclose(loss.value(X, Y), r**2 / 2, rtol=1e-8)
+
+
+def test_negative_binomial_lies_between_its_limits():
+    loss = losses.NegativeBinomial
+    np.testing.assert_allclose(loss(1e9).value(X, Y), as_loss(1).value(X, Y), rtol=1e-6)
+    np.testing.assert_allclose(loss(1e-6).value(X, Y) / 1e-6, as_loss(0).value(X, Y), rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("make", "name"),
+    [
+        (losses.Huber, "delta"),
+        (losses.Absolute, "smoothing"),
+        (losses.StudentT, "scale"),
+        (losses.NegativeBinomial, "size"),
+        (Alpha, "alpha"),
+    ],
+)
+def test_constants_out_of_their_range_are_refused(make, name):
+    for value in (np.nan, np.inf, *([] if make is Alpha else [0, -1])):
+        with pytest.raises(ValueError, match=f"{name}: got {value!r}; wanted"):
+            make(value)
+    with pytest.raises(ValueError, match=r"dispersion: got 0\.5; wanted a number below 0\.49"):
+        losses.StudentT(0.7).draw(np.ones(2), np.random.default_rng(0), 0.5)

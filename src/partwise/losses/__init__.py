@@ -4,14 +4,22 @@ from partwise.losses.alpha import Alpha
 from partwise.losses.base import Loss
 from partwise.losses.beta import Beta, Frobenius, ItakuraSaito, KullbackLeibler
 from partwise.losses.names import NAMED, as_loss
+from partwise.losses.robust import Absolute, HalfQuadratic, Huber, StudentT
+from partwise.losses.statistical import NegativeBinomial, Tweedie
 
 __all__ = [
     "NAMED",
+    "Absolute",
     "Alpha",
     "Beta",
     "Frobenius",
+    "HalfQuadratic",
+    "Huber",
     "ItakuraSaito",
     "KullbackLeibler",
     "Loss",
+    "NegativeBinomial",
+    "StudentT",
+    "Tweedie",
     "as_loss",
 ]

@@ -111,7 +111,7 @@ class Loss(ABC):
                 explain("draw", f"the {self.name}", "a loss with a distribution", todo)
             )
         if not (0 < phi < np.inf):
-            raise ValueError(explain("dispersion", repr(dispersion), "a number > 0"))
+            raise ValueError(explain("dispersion", f"{phi:g}", "a number > 0"))
         return np.asarray(self._drawn(np.asarray(y, np.float64), rng, phi))
 
     def _drawn(self, y: np.ndarray, rng: np.random.Generator, phi: float) -> np.ndarray:
