@@ -18,6 +18,7 @@ from partwise.losses import (
     Absolute,
     Alpha,
     Beta,
+    Bregman,
     Frobenius,
     Huber,
     ItakuraSaito,
@@ -49,8 +50,16 @@ OTHERS = {
     "``Absolute(smoothing)``": Absolute(1.0),
     "``StudentT(scale, df)``": StudentT(1.0),
 }
+# Of functions that are as good as any, for the shape of their tables.
+OTHERS |= {
+    "``Bregman(..., elasticity)``": Bregman(np.exp, np.exp, np.exp, elasticity=(0, 1)),
+    "``Bregman(...)``": Bregman(np.exp, np.exp, np.exp),
+}
 # One column for all that are served alike.
-KINDS = BETAS | {"other losses with a majorizer": Alpha(2.0)}
+KINDS = BETAS | {
+    "other losses with a majorizer": Alpha(2.0),
+    "losses without one": Bregman(np.exp, np.exp, np.exp),
+}
 FIXED = Fixed(np.eye(3, 1, dtype=bool), np.ones((3, 1)))
 
 # One of each, for three rows.
@@ -92,6 +101,14 @@ def _problem(loss, penalties=()):
     return Problem(as_data(np.ones((3, 3))), Bilinear(1), loss, factors, terms)
 
 
+def _exponent(loss):
+    if loss.powers is None:
+        return "no majorizer known"
+    if isinstance(loss, Bregman):
+        return "1 / (q − p)"  # depends on the bounds
+    return f"{1 / (loss.powers[1] - loss.powers[0]):.3g}"
+
+
 def losses():
     """Return the table of losses."""
     head = [
@@ -109,7 +126,7 @@ def losses():
             name,
             "not allowed" if loss.needs_positive_data else "allowed",
             "stored entries" if stored else "all entries, block by block",
-            f"{1 / (loss.powers[1] - loss.powers[0]):.3g}" if loss.powers else "none known",
+            _exponent(loss),
             _yes(loss.dispersion),
             f"``'{as_solver('auto', _problem(loss)).name}'``",
         ])  # fmt: skip

@@ -11,7 +11,16 @@ from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 
 from partwise import NMF, MiniBatchNMF, load_model, save_model
-from partwise.losses import Absolute, Alpha, Huber, NegativeBinomial, StudentT, Tweedie, as_loss
+from partwise.losses import (
+    Absolute,
+    Alpha,
+    Bregman,
+    Huber,
+    NegativeBinomial,
+    StudentT,
+    Tweedie,
+    as_loss,
+)
 
 OBJECTS = [Alpha(0.5), Huber(0.3), Absolute(0.1), StudentT(0.3), NegativeBinomial(2.0)]
 by_loss = pytest.mark.parametrize("loss", OBJECTS, ids=lambda loss: loss.name)
@@ -101,3 +110,27 @@ def test_names_and_numbers_are_written_to_files(tmp_path):
     )
     with pytest.raises(ValueError, match=r"beta_loss: got 'cauchy'.*'hellinger'"):
         as_loss("cauchy")
+
+
+def test_a_loss_without_a_majorizer_is_left_to_proximal_gradient_steps():
+    rng = np.random.default_rng(0)
+    X = rng.gamma(1.0, size=(20, 3)) @ rng.gamma(1.0, size=(3, 8))
+    X[X < 0.3] = 0
+    loss = Bregman(
+        lambda y: y**2 / 2 + np.expm1(-y) + y, lambda y: y - np.expm1(-y), lambda y: 1 + np.exp(-y)
+    )
+    model = fitted(X, beta_loss=loss, max_iter=1000)
+    assert model.solver_ == "pgd"
+    assert model.converged_
+    for name in ("mu", "amu"):
+        with pytest.raises(ValueError, match=r"none is known for the Bregman.*: 'pgd'"):
+            NMF(3, beta_loss=loss, solver=name).fit(X)
+    with pytest.raises(ValueError, match="no majorizer is known for the Bregman"):
+        MiniBatchNMF(3, beta_loss=loss).fit(X)
+    with pytest.raises(ValueError, match="Use NMF"):
+        MiniBatchNMF(3, beta_loss=loss).partial_fit(X)
+    W = model.transform(X)
+    np.testing.assert_array_equal(model.transform(X[3:4])[0], W[3])
+    np.testing.assert_allclose(model.transform(sparse.csr_array(X)), W, rtol=1e-6, atol=1e-9)
+    assert -model.score(X) * X.size == pytest.approx(model.objective_, rel=1e-3)
+    assert np.abs(W @ model.components_ - model.W_ @ model.components_).max() < 1e-2 * X.max()

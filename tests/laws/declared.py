@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 from hypothesis import strategies as st
-from scipy import sparse
+from scipy import sparse, special
 
 from partwise import init, losses, models, penalties, solvers
 from partwise.data import Stored, as_data, open_reader
@@ -26,6 +26,21 @@ LOSS_EXAMPLES = {
     losses.StudentT: [losses.StudentT(0.5), losses.StudentT(0.3, df=4.0)],
     losses.NegativeBinomial: [losses.NegativeBinomial(1.5)],
     losses.Tweedie: [losses.Tweedie(1.5)],
+    losses.Bregman: [
+        losses.Bregman(
+            lambda y: special.xlogy(y, y) - y + y**2 / 2,
+            lambda y: np.log(y) + y,
+            lambda y: 1 / y + 1,
+            elasticity=(-1, 0),
+            name="mixed divergence",
+        ),
+        losses.Bregman(
+            lambda y: y**2 / 2 + np.expm1(-y) + y,
+            lambda y: y - np.expm1(-y),
+            lambda y: 1 + np.exp(-y),
+            name="divergence without a majorizer",
+        ),
+    ],
     losses.Alpha: [losses.Alpha(a) for a in (-1.0, 0.0, 0.5, 2.0)],
 }
 PENALTY_EXAMPLES = {
@@ -65,6 +80,7 @@ def declared(room, base, examples):
 
 
 LOSSES = declared(losses, losses.Loss, LOSS_EXAMPLES)
+MAJORIZED = [loss for loss in LOSSES if loss.powers is not None]
 PENALTIES = declared(penalties, penalties.Penalty, PENALTY_EXAMPLES)
 
 

@@ -154,3 +154,37 @@ def test_constants_out_of_their_range_are_refused(make, name):
             make(value)
     with pytest.raises(ValueError, match=r"dispersion: got 0\.5; wanted a number below 0\.49"):
         losses.StudentT(0.7).draw(np.ones(2), np.random.default_rng(0), 0.5)
+
+
+BREGMAN = {
+    2.0: (lambda y: y**2 / 2, lambda y: y, np.ones_like),
+    1.0: (lambda y: special.xlogy(y, y) - y, np.log, lambda y: 1 / y),
+    0.0: (lambda y: -np.log(y), lambda y: -1 / y, lambda y: y**-2.0),
+    3.0: (lambda y: y**3 / 6, lambda y: y**2 / 2, lambda y: y),
+}
+
+
+@pytest.mark.parametrize("beta", sorted(BREGMAN))
+def test_bregman_divergence_of_powers_is_the_beta_divergence(beta):
+    """With its majorizer, and where x and y nearly agree."""
+    loss = losses.Bregman(*BREGMAN[beta], elasticity=(beta - 2, beta - 2))
+    known = Beta(beta)
+    np.testing.assert_allclose(loss.value(X, Y), known.value(X, Y), rtol=1e-10)
+    assert loss.powers == known.powers
+    for share in (1e-4, 0.05, -0.09):
+        near = X * (1 + share)
+        np.testing.assert_allclose(loss.value(X, near), known.value(X, near), rtol=1e-9)
+    near = X * (1 + 1e-12)
+    square = BREGMAN[beta][2](X) * (X - near) ** 2 / 2
+    np.testing.assert_allclose(loss.value(X, near), square, rtol=1e-10)
+    assert loss.typical(3.0) == pytest.approx(known.typical(3.0))
+    other = loss.rescaled(100.0)
+    np.testing.assert_allclose(other.value(100 * X, 100 * Y), loss.value(X, Y), rtol=1e-10)
+    assert other.typical(300.0) == pytest.approx(loss.typical(3.0))
+
+
+def test_bregman_divergences_are_checked():
+    with pytest.raises(TypeError, match="curvature: got 3; wanted a function"):
+        losses.Bregman(np.exp, np.exp, 3)
+    with pytest.raises(ValueError, match=r"elasticity: got .* low ≤ high"):
+        losses.Bregman(np.exp, np.exp, np.exp, elasticity=(0, np.inf))

@@ -108,7 +108,8 @@ class BaseNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         """Find W for new samples with the components fixed.
 
         Each row is found on its own and does not depend on the others: exactly for the
-        squared loss, else by multiplicative updates to a tenth of ``tol``. A ``penalty_W``
+        squared loss, else by multiplicative updates to a tenth of ``tol``, or by proximal
+        gradient steps for a loss without a majorizer, row after row. A ``penalty_W``
         that only 'pgd' can serve is obeyed by all rows of X together. The components are not
         changed.
 

@@ -51,9 +51,10 @@ class NMF(BaseNMF):
         'cd' is coordinate descent (HALS), accelerated and extrapolated, for the squared
         loss; 'rational' is coordinate descent by a rational model, extrapolated, for the
         Kullback–Leibler and Itakura–Saito divergences; 'mu' is the multiplicative update in
-        majorize-minimize form, for every loss, 'me' that with exponent 1, for 0 ≤ β < 1,
-        and 'amu' the longer of both, extrapolated. 'hals', 'a-hals', 'anls-bpp', 'anls-as',
-        'nenmf', 'pg', 'gcd', 'mu-lin' and 'als' are the classic methods for the squared loss.
+        majorize-minimize form, for every loss with a majorizer, 'me' that with exponent 1, for
+        0 ≤ β < 1, and 'amu' the longer of both, extrapolated. 'hals', 'a-hals', 'anls-bpp',
+        'anls-as', 'nenmf', 'pg', 'gcd', 'mu-lin' and 'als' are the classic methods for the
+        squared loss.
         'pgd' takes proximal gradient steps, for every loss and penalty. 'auto' takes the first of
         'cd', 'rational', 'amu' and 'pgd' that can serve the problem.
     beta_loss : float or {'frobenius', 'kullback-leibler', 'itakura-saito', ...}

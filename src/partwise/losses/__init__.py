@@ -3,6 +3,7 @@
 from partwise.losses.alpha import Alpha
 from partwise.losses.base import Loss
 from partwise.losses.beta import Beta, Frobenius, ItakuraSaito, KullbackLeibler
+from partwise.losses.bregman import Bregman
 from partwise.losses.names import NAMED, as_loss
 from partwise.losses.robust import Absolute, HalfQuadratic, Huber, StudentT
 from partwise.losses.statistical import NegativeBinomial, Tweedie
@@ -12,6 +13,7 @@ __all__ = [
     "Absolute",
     "Alpha",
     "Beta",
+    "Bregman",
     "Frobenius",
     "HalfQuadratic",
     "Huber",

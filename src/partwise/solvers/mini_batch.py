@@ -73,7 +73,7 @@ class MiniBatch(Solver):
     """
 
     name = "minibatch"
-    needs = "a bilinear model"
+    needs = "a bilinear model and a loss with a majorizer"
     monotone = False
 
     def __init__(
