@@ -14,20 +14,51 @@ from scipy.sparse import csr_array
 from partwise import penalties as parts
 from partwise.data import as_data
 from partwise.init import STARTS, draws
-from partwise.losses import Beta, Frobenius, ItakuraSaito, KullbackLeibler
+from partwise.losses import (
+    Absolute,
+    Alpha,
+    Beta,
+    Bregman,
+    Frobenius,
+    Huber,
+    ItakuraSaito,
+    KullbackLeibler,
+    NegativeBinomial,
+    StudentT,
+)
 from partwise.models import CP, Bilinear
 from partwise.penalties import L1, L2, Fixed, NonNegative
 from partwise.problem import Problem
 from partwise.solvers import SOLVERS, as_solver
 
-LOSSES = {
+BETAS = {
     "``'frobenius'``, 2": Frobenius(),
-    "``'kullback-leibler'``, 1": KullbackLeibler(),
-    "``'itakura-saito'``, 0": ItakuraSaito(),
+    "``'kullback-leibler'``, ``'poisson'``, 1": KullbackLeibler(),
+    "``'itakura-saito'``, ``'gamma'``, 0": ItakuraSaito(),
     "β > 2, such as 3": Beta(3.0),
     "1 < β < 2, such as 1.5": Beta(1.5),
     "0 < β < 1, such as 0.5": Beta(0.5),
     "β < 0, such as −1": Beta(-1.0),
+}
+OTHERS = {
+    "``'pearson'``, ``Alpha(2)``": Alpha(2.0),
+    "``'hellinger'``, ``Alpha(0.5)``": Alpha(0.5),
+    "``'reverse-kullback-leibler'``, ``Alpha(0)``": Alpha(0.0),
+    "``'neyman'``, ``Alpha(-1)``": Alpha(-1.0),
+    "``NegativeBinomial(size)``": NegativeBinomial(1.0),
+    "``Huber(delta)``": Huber(1.0),
+    "``Absolute(smoothing)``": Absolute(1.0),
+    "``StudentT(scale, df)``": StudentT(1.0),
+}
+# Of functions that are as good as any, for the shape of their tables.
+OTHERS |= {
+    "``Bregman(..., elasticity)``": Bregman(np.exp, np.exp, np.exp, elasticity=(0, 1)),
+    "``Bregman(...)``": Bregman(np.exp, np.exp, np.exp),
+}
+# One column for all that are served alike.
+KINDS = BETAS | {
+    "other losses with a majorizer": Alpha(2.0),
+    "losses without one": Bregman(np.exp, np.exp, np.exp),
 }
 FIXED = Fixed(np.eye(3, 1, dtype=bool), np.ones((3, 1)))
 
@@ -70,6 +101,14 @@ def _problem(loss, penalties=()):
     return Problem(as_data(np.ones((3, 3))), Bilinear(1), loss, factors, terms)
 
 
+def _exponent(loss):
+    if loss.powers is None:
+        return "no majorizer known"
+    if isinstance(loss, Bregman):
+        return "1 / (q − p)"  # depends on the bounds
+    return f"{1 / (loss.powers[1] - loss.powers[0]):.3g}"
+
+
 def losses():
     """Return the table of losses."""
     head = [
@@ -77,17 +116,18 @@ def losses():
         "zeros in X",
         "sparse X: visits",
         "exponent of 'mu', no penalty",
+        "``draw``",
         "'auto' is",
     ]
     rows = []
-    for name, loss in LOSSES.items():
-        p, q = loss.powers
+    for name, loss in (BETAS | OTHERS).items():
         stored = loss.quadratic or loss.flat_positive is not None
         rows.append([
             name,
             "not allowed" if loss.needs_positive_data else "allowed",
             "stored entries" if stored else "all entries, block by block",
-            f"{1 / (q - p):.3g}",
+            _exponent(loss),
+            _yes(loss.dispersion),
             f"``'{as_solver('auto', _problem(loss)).name}'``",
         ])  # fmt: skip
     return head, rows
@@ -123,12 +163,12 @@ def _serves(solver, loss, penalties=(), kind=None):
 def combinations():
     """Return which solver serves which loss, and with its first loss which penalty and data."""
     terms = {"L1": (L1(1.0),), "L2": (L2(1.0),), "fixed entries": (FIXED,)}
-    head = ["solver", *LOSSES, *terms, *DATA]
+    head = ["solver", *KINDS, *terms, *DATA]
     rows = []
     for name, make in SOLVERS.items():
         solver = make()
-        served = [_serves(solver, loss) for loss in LOSSES.values()]
-        first = next(loss for loss, yes in zip(LOSSES.values(), served, strict=True) if yes)
+        served = [_serves(solver, loss) for loss in KINDS.values()]
+        first = next(loss for loss, yes in zip(KINDS.values(), served, strict=True) if yes)
         served += [_serves(solver, first, term) for term in terms.values()]
         served += [_serves(solver, first, kind=kind) for kind in DATA]
         rows.append([f"``'{name}'``", *map(_yes, served)])

@@ -40,7 +40,10 @@ INPUT_HELP = (
     "a matrix: .npy, .npz (dense or SciPy sparse), .csv or .tsv (also .gz; header and row "
     "names are detected), .parquet, .mtx or .mtx.gz"
 )
-LOSSES = ("frobenius", "kullback-leibler", "itakura-saito")
+LOSSES = (
+    "frobenius", "kullback-leibler", "itakura-saito", "poisson", "gamma",
+    "pearson", "hellinger", "neyman", "reverse-kullback-leibler",
+)  # fmt: skip
 EXIT_BAD_INPUT, EXIT_INTERRUPTED, EXIT_BROKEN_PIPE = 2, 130, 141
 
 

@@ -104,7 +104,7 @@ class Problem:
         mean = self.data.mean
         if mean <= 0:
             return 0.0
-        total = 0.5 * self.data.size * mean**self.loss.degree
+        total = 0.5 * self.data.size * self.loss.typical(mean)
         for _, block in self.data.stream():
             values = block.stored if block.is_sparse else block.to_dense()  # type: ignore[attr-defined]
             total += self.loss.total(values, np.full_like(values, mean))

@@ -143,7 +143,7 @@ def test_number_of_components(Estimator, k):
 
 PARAMETERS = {
     "init": "zeros",
-    "beta_loss": "poisson",
+    "beta_loss": "frobenious",
     "tol": -1,
     "max_iter": 0,
     "alpha_W": -1,

@@ -13,7 +13,7 @@ import pytest
 from scipy import sparse
 
 import partwise
-from partwise import NMF, cli
+from partwise import NMF, cli, losses
 from partwise.cli import main
 from partwise.files import MODEL_FILES, load_model, read_matrix
 
@@ -195,11 +195,18 @@ def test_every_option_reaches_the_estimator(folder):
     np.testing.assert_array_equal(loaded.W_, W)
 
 
-@pytest.mark.parametrize(("text", "beta"), [("1.5", 1.5), ("0", 0.0), ("itakura-saito", 0.0)])
+@pytest.mark.parametrize(
+    ("text", "beta"),
+    [("1.5", 1.5), ("0", 0.0), ("itakura-saito", 0.0), ("gamma", 0.0), ("hellinger", 1.0)],
+)
 def test_losses_by_number_and_name(folder, text, beta):
     command = ["fit", "x.npy", "-k", "2", "-o", "m", "-q", "--max-iter", "50", "--tol", "0.1"]
     assert main([*command, "--loss", text]) == 0
     assert load_model("m").beta_loss_ == beta
+
+
+def test_every_name_of_a_loss_is_known():
+    assert set(cli.LOSSES) == set(losses.NAMED)
 
 
 def test_the_same_command_gives_the_same_numbers(folder):

@@ -12,14 +12,37 @@ from pathlib import Path
 
 import numpy as np
 from hypothesis import strategies as st
-from scipy import sparse
+from scipy import sparse, special
 
 from partwise import init, losses, models, penalties, solvers
 from partwise.data import Stored, as_data, open_reader
 from partwise.problem import Problem
 from partwise.solvers import SOLVERS
 
-LOSS_EXAMPLES = {losses.Beta: [losses.Beta(b) for b in (-1.0, -0.5, 0.5, 1.5, 2.5, 3.0, 4.0)]}
+LOSS_EXAMPLES = {
+    losses.Beta: [losses.Beta(b) for b in (-1.0, -0.5, 0.5, 1.5, 2.5, 3.0, 4.0)],
+    losses.Huber: [losses.Huber(0.5)],
+    losses.Absolute: [losses.Absolute(0.2)],
+    losses.StudentT: [losses.StudentT(0.5), losses.StudentT(0.3, df=4.0)],
+    losses.NegativeBinomial: [losses.NegativeBinomial(1.5)],
+    losses.Tweedie: [losses.Tweedie(1.5)],
+    losses.Bregman: [
+        losses.Bregman(
+            lambda y: special.xlogy(y, y) - y + y**2 / 2,
+            lambda y: np.log(y) + y,
+            lambda y: 1 / y + 1,
+            elasticity=(-1, 0),
+            name="mixed divergence",
+        ),
+        losses.Bregman(
+            lambda y: y**2 / 2 + np.expm1(-y) + y,
+            lambda y: y - np.expm1(-y),
+            lambda y: 1 + np.exp(-y),
+            name="divergence without a majorizer",
+        ),
+    ],
+    losses.Alpha: [losses.Alpha(a) for a in (-1.0, 0.0, 0.5, 2.0)],
+}
 PENALTY_EXAMPLES = {
     penalties.L1: [penalties.L1(0.3)],
     penalties.L2: [penalties.L2(0.7)],
@@ -57,6 +80,7 @@ def declared(room, base, examples):
 
 
 LOSSES = declared(losses, losses.Loss, LOSS_EXAMPLES)
+MAJORIZED = [loss for loss in LOSSES if loss.powers is not None]
 PENALTIES = declared(penalties, penalties.Penalty, PENALTY_EXAMPLES)
 
 

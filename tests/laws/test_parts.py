@@ -7,12 +7,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from partwise import losses
 from partwise.data import as_data
 from partwise.models import Bilinear
 from partwise.penalties import Decorrelated, Fixed, NonNegative, conflict, joint_prox
 from tests.laws.declared import (
     DTYPES,
     LOSSES,
+    MAJORIZED,
     MODELS,
     PENALTIES,
     SHAPES,
@@ -57,7 +59,7 @@ def test_loss_is_a_divergence(loss, seed, c):
     assert loss.total(x, y) == pytest.approx(value.sum(), rel=1e-12)
     positive = x[x > 0]
     np.testing.assert_allclose(loss.value(positive, positive), 0, atol=1e-300)
-    scaled = loss.value(c * x, c * y) / c**loss.degree
+    scaled = loss.rescaled(c).value(c * x, c * y) / c**loss.degree
     # c x and c y are rounded, which counts where they nearly agree
     np.testing.assert_allclose(scaled, value, rtol=1e-8, atol=1e-22)
     if loss.flat_positive is not None:
@@ -65,13 +67,14 @@ def test_loss_is_a_divergence(loss, seed, c):
         np.testing.assert_allclose(loss.value(0 * y, y), loss.flat_positive * y)
 
 
-@pytest.mark.parametrize("loss", LOSSES, ids=label)
+@pytest.mark.parametrize("loss", MAJORIZED, ids=label)
 @given(seed=seeds, at=st.floats(0.01, 100))
 def test_loss_powers_are_a_majorizer(loss, seed, at):
     """−N y^p / p + P y^q / q, matched in slope at one y, lies above the loss everywhere."""
     x, y = domain_points(loss, seed)
     x = x[(x > 1e-3) & (x < 1e3)]
     p, q = loss.powers
+    assert p <= 1 <= q  # so that it is convex, and can be shared among components
 
     def power(y, exponent):
         return np.log(y) if exponent == 0 else y**exponent / exponent
@@ -91,6 +94,35 @@ def test_loss_powers_are_a_majorizer(loss, seed, at):
     for z in (y, here):
         size = size + P * np.abs(power(z, q)) + N * np.abs(power(z, p))
     assert np.all(above >= value - 1e-9 * size)
+
+
+@pytest.mark.parametrize("loss", [d for d in LOSSES if d.dispersion], ids=label)
+@pytest.mark.parametrize("share", [1.0, 0.6])
+def test_draws_are_of_the_density_of_the_loss(loss, share):
+    """Their mean is y, and so the mean slope at y is zero, to five standard errors."""
+    y = np.repeat([0.3, 2.0, 9.0], 100_000)
+    x = loss.draw(y, np.random.default_rng(1), share * loss.dispersion)
+    assert x.shape == y.shape
+    slopes = loss.positive(x, y) - loss.negative(x, y)
+    for values in (slopes, x - y):
+        for part in values.reshape(3, -1):
+            assert abs(part.mean()) <= 5 * part.std() / np.sqrt(part.size)
+    again = loss.draw(y[:10], np.random.default_rng(1))
+    np.testing.assert_array_equal(again, loss.draw(y[:10], np.random.default_rng(1)))
+    if loss.degree and not loss.quadratic:
+        c = 100.0  # the same noise in another unit
+        other = loss.rescaled(c).draw(
+            c * y, np.random.default_rng(1), share * loss.dispersion * c**loss.degree
+        )
+        np.testing.assert_allclose(np.median(other), c * np.median(x), rtol=0.02)
+
+
+@pytest.mark.parametrize("loss", [d for d in LOSSES if d.dispersion is None], ids=label)
+def test_losses_without_a_distribution_do_not_draw(loss):
+    with pytest.raises(NotImplementedError, match="wanted a loss with a distribution"):
+        loss.draw(np.ones(3), np.random.default_rng(0))
+    with pytest.raises(ValueError, match="dispersion: got 0"):
+        losses.Frobenius().draw(np.ones(3), np.random.default_rng(0), 0)
 
 
 def all_penalties(shape, seed):

@@ -53,6 +53,15 @@ def prox_law(parts):
     inner(parts.test_penalty_prox_beats_brute_force)(1, 1.0)
 
 
+def mixed_divergence():
+    parts = (lambda y: y * np.log(y) + y**2 / 2, lambda y: 1 + np.log(y) + y, lambda y: 1 / y + 1)
+    return losses.Bregman(*parts, elasticity=(-1, 0))
+
+
+def draws_follow(loss):
+    test_parts.test_draws_are_of_the_density_of_the_loss(loss, 0.6)
+
+
 # Each bug: its name, how to plant it, and the law that must turn red.
 
 
@@ -301,6 +310,26 @@ def fixed(solver):
     )
 
 
+def threshold_in_another_unit(patch):
+    patch.setattr(losses.Huber, "rescaled", lambda self, c: self)
+
+
+def draws_of_half_the_size(patch):
+    right = losses.NegativeBinomial._drawn
+    patch.setattr(
+        losses.NegativeBinomial, "_drawn", lambda self, y, rng, phi: right(self, y, rng, phi) / 2
+    )
+
+
+def elasticity_too_narrow(patch):
+    right = losses.Bregman.__init__
+
+    def wrong(self, *args, elasticity=None, **kwargs):
+        right(self, *args, elasticity=(-0.5, -0.5), **kwargs)
+
+    patch.setattr(losses.Bregman, "__init__", wrong)
+
+
 BUGS = [
     (wrong_exponent, lambda: descent(KL, "mu")),
     (penalty_forgotten_by_the_update, lambda: descent(KL, "mu", (L2(5.0),))),
@@ -349,6 +378,10 @@ BUGS = [
     (gradient_one_percent_off, lambda: inner(test_parts.test_loss_parts_are_its_derivative)(
         losses.Beta(1.5), 1)),
     (view_forgets_a_row, lambda: inner(test_parts.test_views_hold_the_same_numbers)("dense", 1)),
+    (threshold_in_another_unit, lambda: scale(losses.Huber(0.5), "mu", c=1e3)),
+    (draws_of_half_the_size, lambda: draws_follow(losses.NegativeBinomial(1.5))),
+    (elasticity_too_narrow, lambda: inner(test_parts.test_loss_powers_are_a_majorizer)(
+        mixed_divergence(), 1, 1.0)),
     (majorizer_too_flat, lambda: inner(test_parts.test_loss_powers_are_a_majorizer)(
         FROBENIUS, 1, 1.0)),
 ]  # fmt: skip

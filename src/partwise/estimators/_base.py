@@ -21,7 +21,7 @@ from partwise.estimators._checks import check_data
 from partwise.estimators._explain import Explained, explained
 from partwise.estimators._units import Unit
 from partwise.init import STARTS
-from partwise.losses import Loss, as_loss
+from partwise.losses import NAMED, Loss, as_loss
 from partwise.solvers import project_rows
 
 __all__ = ["BaseNMF"]
@@ -43,7 +43,7 @@ class BaseNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
             StrOptions({"auto"}),
         ],
         "init": [StrOptions({*STARTS, *_runs.FITTED, "custom"}), callable, None],
-        "beta_loss": [StrOptions({"frobenius", "kullback-leibler", "itakura-saito"}), Real, Loss],
+        "beta_loss": [StrOptions(set(NAMED)), Real, Loss],
         "tol": [Interval(Real, 0, None, closed="left")],
         "max_iter": [Interval(Integral, 1, None, closed="left")],
         "random_state": ["random_state", np.random.Generator],
@@ -108,7 +108,8 @@ class BaseNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         """Find W for new samples with the components fixed.
 
         Each row is found on its own and does not depend on the others: exactly for the
-        squared loss, else by multiplicative updates to a tenth of ``tol``. A ``penalty_W``
+        squared loss, else by multiplicative updates to a tenth of ``tol``, or by proximal
+        gradient steps for a loss without a majorizer, row after row. A ``penalty_W``
         that only 'pgd' can serve is obeyed by all rows of X together. The components are not
         changed.
 

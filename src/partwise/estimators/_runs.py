@@ -240,7 +240,7 @@ def bind(
     start: Start | None = None,
 ) -> Problem:
     """Return the problem of an estimator for data and factors in a unit of their own."""
-    loss = as_loss(est.beta_loss)
+    loss = as_loss(est.beta_loss).rescaled(unit.cost_in(1.0))
     fixed, given = (start.fixed, start.given) if start else ({}, {})
     scale = unit.cost_in(loss.degree)
     penalties = {

@@ -10,6 +10,7 @@ import numpy as np
 from sklearn.base import _fit_context
 from sklearn.utils._param_validation import Interval
 
+from partwise._errors import UnsupportedCombinationError, explain
 from partwise.data import as_data
 from partwise.estimators import _runs
 from partwise.estimators._base import BaseNMF
@@ -145,14 +146,19 @@ verbose
         self.random_state = random_state
         self.verbose = verbose
 
-    def _solver(self, problem: Problem | None = None) -> MiniBatch:
-        return MiniBatch(
+    def _solver(self, problem: Problem) -> MiniBatch:
+        solver = MiniBatch(
             self.batch_size,
             self.forget_factor,
             fresh_restarts=self.fresh_restarts,
             fresh_restarts_max_iter=self.fresh_restarts_max_iter,
             max_no_improvement=self.max_no_improvement,
         )
+        missing = solver.lacks(problem)
+        if missing is not None:
+            todo = "Use NMF, which has solvers for it."
+            raise UnsupportedCombinationError(explain("MiniBatchNMF", missing, solver.needs, todo))
+        return solver
 
     def _transform_updates(self) -> int:
         return self.transform_max_iter or 10 * self.max_iter
@@ -222,7 +228,7 @@ verbose
         data = as_data(self._unit.data_in(X))
         H_now = np.ascontiguousarray(self._unit.factor_in(self.components_.astype(X.dtype)).T)
         problem = _runs.bind(self, data, self._unit, self.n_components_, {"H": H_now})
-        self._solver().learn(problem, self._memory, self.forget_factor, fresh=True)
+        self._solver(problem).learn(problem, self._memory, self.forget_factor, fresh=True)
         self.components_ = np.ascontiguousarray(self._unit.factor_out(problem.factors["H"]).T)
         self.n_steps_ = self._memory.steps
 

@@ -51,14 +51,15 @@ class NMF(BaseNMF):
         'cd' is coordinate descent (HALS), accelerated and extrapolated, for the squared
         loss; 'rational' is coordinate descent by a rational model, extrapolated, for the
         Kullback–Leibler and Itakura–Saito divergences; 'mu' is the multiplicative update in
-        majorize-minimize form, for every loss, 'me' that with exponent 1, for 0 ≤ β < 1,
-        and 'amu' the longer of both, extrapolated. 'hals', 'a-hals', 'anls-bpp', 'anls-as',
-        'nenmf', 'pg', 'gcd', 'mu-lin' and 'als' are the classic methods for the squared loss.
+        majorize-minimize form, for every loss with a majorizer, 'me' that with exponent 1, for
+        0 ≤ β < 1, and 'amu' the longer of both, extrapolated. 'hals', 'a-hals', 'anls-bpp',
+        'anls-as', 'nenmf', 'pg', 'gcd', 'mu-lin' and 'als' are the classic methods for the
+        squared loss.
         'pgd' takes proximal gradient steps, for every loss and penalty. 'auto' takes the first of
         'cd', 'rational', 'amu' and 'pgd' that can serve the problem.
-    beta_loss : float or {'frobenius', 'kullback-leibler', 'itakura-saito'}
-        The divergence, or its β: 2, 1, 0; also a `partwise.losses.Loss` object. For β ≤ 0
-        all entries of X must be > 0.
+    beta_loss : float or {'frobenius', 'kullback-leibler', 'itakura-saito', ...}
+        The divergence, or its β: 2, 1, 0; also another name of `partwise.losses.NAMED`, such as
+        'hellinger', or a `partwise.losses.Loss` object. For β ≤ 0 all entries of X must be > 0.
     tol : float, default=1e-4
         Tolerance of the stopping rule, the same for every solver and loss: the scaled KKT
         residual is at most ``tol``, and over the last ten iterations the penalized
@@ -118,7 +119,7 @@ class NMF(BaseNMF):
     solver_, init_ : str
         The solver and the start that were used; of a callable its name.
     beta_loss_ : float
-        β as a number.
+        β as a number; of another loss its degree.
     seed_ : int
         ``random_state=seed_`` repeats the fit.
 

@@ -1,6 +1,27 @@
 """What misfit costs, entry by entry."""
 
+from partwise.losses.alpha import Alpha
 from partwise.losses.base import Loss
-from partwise.losses.beta import Beta, Frobenius, ItakuraSaito, KullbackLeibler, as_loss
+from partwise.losses.beta import Beta, Frobenius, ItakuraSaito, KullbackLeibler
+from partwise.losses.bregman import Bregman
+from partwise.losses.names import NAMED, as_loss
+from partwise.losses.robust import Absolute, HalfQuadratic, Huber, StudentT
+from partwise.losses.statistical import NegativeBinomial, Tweedie
 
-__all__ = ["Beta", "Frobenius", "ItakuraSaito", "KullbackLeibler", "Loss", "as_loss"]
+__all__ = [
+    "NAMED",
+    "Absolute",
+    "Alpha",
+    "Beta",
+    "Bregman",
+    "Frobenius",
+    "HalfQuadratic",
+    "Huber",
+    "ItakuraSaito",
+    "KullbackLeibler",
+    "Loss",
+    "NegativeBinomial",
+    "StudentT",
+    "Tweedie",
+    "as_loss",
+]

@@ -6,7 +6,9 @@ from abc import ABC, abstractmethod
 
 import numpy as np
 
-__all__ = ["Loss"]
+from partwise._errors import explain
+
+__all__ = ["Loss", "positive"]
 
 
 class Loss(ABC):
@@ -19,12 +21,13 @@ class Loss(ABC):
     ----------
     name : str
         The name in messages.
-    powers : tuple of float
-        (p, q) such that d(x, ·) has a majorizer ``a y^p/p·(−1) + b y^q/q`` with a, b ≥ 0
-        that touches at the current y; multiplicative updates then have the exponent
-        1 / (q − p). See `partwise.solvers.MultiplicativeUpdate`.
+    powers : tuple of float, or None
+        (p, q) with p ≤ 1 ≤ q such that d(x, ·) has a majorizer ``a y^p/p·(−1) + b y^q/q``
+        with a, b ≥ 0 that touches at the current y; multiplicative updates then have the
+        exponent 1 / (q − p). See `partwise.solvers.MultiplicativeUpdate`. None where none is
+        known: then proximal gradient steps serve the loss.
     degree : float
-        d(c x, c y) = c^degree d(x, y).
+        d(c x, c y) = c^degree d(x, y), where d on the left is `rescaled`.
     quadratic : bool
         d(x, y) = ½ (x − y)²: Gram and cross products tell everything.
     flat_positive : float or None
@@ -32,17 +35,21 @@ class Loss(ABC):
         d(0, y) = flat_positive · y: entries that are not stored cost nothing to visit.
     needs_positive_data : bool
         The domain excludes x = 0.
+    dispersion : float or None
+        The φ for which exp(−d(x, y) / φ), times a function of x, is the density of x that the
+        loss is made for; `draw` draws from it. None where there is no such distribution.
     rational : bool
         The part of −∂d/∂y that pulls y up is x / y^(2 − degree) with degree 0 or 1, a pole:
         steps of a rational model apply.
     """
 
     name: str
-    powers: tuple[float, float]
+    powers: tuple[float, float] | None
     degree: float
     quadratic: bool = False
     flat_positive: float | None = None
     needs_positive_data: bool = False
+    dispersion: float | None = None
     rational: bool = False
 
     @abstractmethod
@@ -61,6 +68,56 @@ class Loss(ABC):
         """Return Σ d(x, y), accumulated in float64."""
         return float(self.value(x, y).sum(dtype=np.float64))
 
+    def rescaled(self, c: float) -> Loss:
+        """Return the loss of data in another unit: its d(c x, c y) is c^degree d(x, y).
+
+        Itself, unless a constant of the loss has the unit of the data.
+        """
+        return self
+
+    def typical(self, mean: float) -> float:
+        """Return mean² times the curvature of d(mean, ·) at the mean: what an entry may cost."""
+        return float(mean**self.degree)
+
+    def draw(
+        self, y: np.ndarray, rng: np.random.Generator, dispersion: float | None = None
+    ) -> np.ndarray:
+        """Return data of the distribution that the loss is made for, with mean y.
+
+        Parameters
+        ----------
+        y : ndarray
+            Means > 0, of any shape.
+        rng : numpy.random.Generator
+            Where the draws come from.
+        dispersion : float, optional
+            The φ of exp(−d / φ), in the unit of X to the power of ``degree``; that of the loss,
+            unless said.
+
+        Returns
+        -------
+        ndarray
+            Of the shape of y, in float64; entries < 0 where noise is added to y.
+
+        Raises
+        ------
+        NotImplementedError
+            The loss belongs to no distribution, or to one that is not on offer.
+        """
+        phi = self.dispersion if dispersion is None else float(dispersion)
+        if self.dispersion is None or phi is None:
+            todo = "Draw from the distribution that you have in mind with NumPy."
+            raise NotImplementedError(
+                explain("draw", f"the {self.name}", "a loss with a distribution", todo)
+            )
+        if not (0 < phi < np.inf):
+            raise ValueError(explain("dispersion", f"{phi:g}", "a number > 0"))
+        return np.asarray(self._drawn(np.asarray(y, np.float64), rng, phi))
+
+    def _drawn(self, y: np.ndarray, rng: np.random.Generator, phi: float) -> np.ndarray:
+        # Where `dispersion` is a number.
+        raise NotImplementedError
+
     def constant(self, x: np.ndarray) -> float:
         """Return what Σ d(x, y) of a `rational` loss has that does not depend on y, in float64."""
         return 0.0
@@ -78,3 +135,10 @@ class Loss(ABC):
     def total_of(self, X: np.ndarray, F: np.ndarray, A: np.ndarray, floor: float) -> float | None:
         """Return Σ d(X, F Aᵀ), or None where the loss needs the model as an array."""
         return None
+
+
+def positive(name: str, value: float) -> float:
+    """Return a constant of a loss, checked."""
+    if not (0 < float(value) < np.inf):
+        raise ValueError(explain(name, repr(value), "a number > 0"))
+    return float(value)

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from numbers import Real
-
 import numpy as np
 
 from partwise import kernels
-from partwise._errors import explain
 from partwise.losses.base import Loss
 
-__all__ = ["Beta", "Frobenius", "ItakuraSaito", "KullbackLeibler", "as_loss"]
+__all__ = ["Beta", "Frobenius", "ItakuraSaito", "KullbackLeibler"]
 
 # Below this share of its terms a sum has lost too many digits and is formed with more care.
 CANCELLED = 1e-3
@@ -19,19 +16,27 @@ CANCELLED = 1e-3
 class Beta(Loss):
     """Beta-divergence d(x, y) = (x^β + (β−1) y^β − β x y^(β−1)) / (β (β−1)).
 
-    - Distribution: Tweedie with variance ∝ mean^(2 − β); β = 2 Gaussian, 1 Poisson,
-      0 gamma (multiplicative noise).
+    - Distribution: Tweedie with variance φ · mean^(2 − β); β = 2 Gaussian, 1 Poisson (times φ),
+      between 1 and 0 compound Poisson-gamma (zeros and positive numbers), 0 gamma, −1 inverse
+      Gaussian. There is none for 1 < β < 2. `draw` serves those named.
     - Domain: x ≥ 0 for β > 0, x > 0 for β ≤ 0.
     - Majorizer: (p, q) with p = min(β − 1, 1), q = max(β, 1).
-    - Source: Févotte & Idier (2011), Neural Computation 23, tables 1 and 2.
+    - Kompass's divergence of parameter a is (1 + a) times that with β = 1 + a.
+    - Source: Févotte & Idier (2011), Neural Computation 23, tables 1 and 2; Jørgensen (1987),
+      Journal of the Royal Statistical Society B 49 (Tweedie); Kompass (2007), Neural
+      Computation 19.
     """
 
     def __init__(self, beta: float) -> None:
         self.beta = float(beta)
         self.name = f"beta-divergence with beta_loss={self.beta:g}"
         self.degree = self.beta
-        self.powers = (min(self.beta - 1.0, 1.0), max(self.beta, 1.0))
+        self.powers: tuple[float, float] = (min(self.beta - 1.0, 1.0), max(self.beta, 1.0))
         self.needs_positive_data = self.beta <= 0
+        self.quadratic = self.beta == 2
+        self.flat_positive = 1.0 if self.beta == 1 else None
+        self.rational = self.beta in (0.0, 1.0)
+        self.dispersion = 1.0 if 0 <= self.beta <= 1 or self.beta in (2.0, -1.0) else None
 
     def value(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
         out = np.empty(np.shape(x))
@@ -68,11 +73,32 @@ class Beta(Loss):
         kernels.beta_positive(_flat(y), self.beta, out.reshape(-1))
         return out
 
+    def constant(self, x: np.ndarray) -> float:
+        if self.beta == 1:
+            return float(kernels.sum_x_log_x(_flat(x)) - x.sum(dtype=np.float64))
+        return float(-kernels.sum_log(_flat(x)) - x.size) if self.beta == 0 else 0.0
+
+    def _drawn(self, y: np.ndarray, rng: np.random.Generator, phi: float) -> np.ndarray:
+        beta = self.beta
+        if beta == 2:
+            return rng.normal(y, np.sqrt(phi))
+        if beta == 1:
+            return phi * rng.poisson(y / phi)
+        if beta == 0:
+            return rng.gamma(1 / phi, phi * y)
+        if beta == -1:
+            return rng.wald(y, 1 / phi)
+        # A Poisson number of jumps of gamma size.
+        jumps = rng.poisson(y**beta / (beta * phi))
+        return rng.gamma(jumps * (beta / (1 - beta)), (1 - beta) * phi * y ** (1 - beta))
+
 
 class Frobenius(Beta):
-    """Half the squared difference, d(x, y) = ½ (x − y)²: Gaussian noise."""
+    """Half the squared difference, d(x, y) = ½ (x − y)²: Gaussian noise.
 
-    quadratic = True
+    `draw` adds noise of variance φ to y, so draws may be negative. Clipping them at zero, as
+    a fit needs it, raises their mean where y is not large beside the noise.
+    """
 
     def __init__(self) -> None:
         super().__init__(2.0)
@@ -80,13 +106,10 @@ class Frobenius(Beta):
 
 
 class KullbackLeibler(Beta):
-    """Generalized Kullback–Leibler divergence, d(x, y) = x log(x/y) − x + y: counts."""
+    """Generalized Kullback–Leibler divergence, d(x, y) = x log(x/y) − x + y: counts.
 
-    flat_positive = 1.0
-    rational = True
-
-    def constant(self, x: np.ndarray) -> float:
-        return float(kernels.sum_x_log_x(_flat(x)) - x.sum(dtype=np.float64))
+    `draw` gives Poisson counts; with another φ than 1, φ times such counts of mean y / φ.
+    """
 
     def __init__(self) -> None:
         super().__init__(1.0)
@@ -94,38 +117,14 @@ class KullbackLeibler(Beta):
 
 
 class ItakuraSaito(Beta):
-    """Itakura–Saito divergence, d(x, y) = x/y − log(x/y) − 1: power spectra."""
+    """Itakura–Saito divergence, d(x, y) = x/y − log(x/y) − 1: power spectra.
 
-    rational = True
-
-    def constant(self, x: np.ndarray) -> float:
-        return float(-kernels.sum_log(_flat(x)) - x.size)
+    `draw` gives gamma data of shape 1 / φ, exponential ones for φ = 1.
+    """
 
     def __init__(self) -> None:
         super().__init__(0.0)
         self.name = "Itakura-Saito divergence"
-
-
-_NAMED = {
-    "frobenius": Frobenius,
-    "kullback-leibler": KullbackLeibler,
-    "itakura-saito": ItakuraSaito,
-}
-_NUMBERED = {2.0: Frobenius, 1.0: KullbackLeibler, 0.0: ItakuraSaito}
-
-
-def as_loss(beta_loss: str | float | Loss) -> Loss:
-    """Return the loss of a name, of a number β, or the loss itself."""
-    if isinstance(beta_loss, Loss):
-        return beta_loss
-    if isinstance(beta_loss, str) and beta_loss in _NAMED:
-        return _NAMED[beta_loss]()
-    if isinstance(beta_loss, Real) and np.isfinite(float(beta_loss)):
-        beta = float(beta_loss)
-        return _NUMBERED[beta]() if beta in _NUMBERED else Beta(beta)
-    raise ValueError(
-        explain("beta_loss", repr(beta_loss), f"a finite number or one of {sorted(_NAMED)}")
-    )
 
 
 def _flat(array: np.ndarray) -> np.ndarray:

@@ -73,7 +73,7 @@ class MiniBatch(Solver):
     """
 
     name = "minibatch"
-    needs = "a bilinear model"
+    needs = "a bilinear model and a loss with a majorizer"
     monotone = False
 
     def __init__(
@@ -96,6 +96,8 @@ class MiniBatch(Solver):
             return (
                 f"the model {type(problem.model).__name__} has {len(problem.model.names)} factors"
             )
+        if problem.loss.powers is None:
+            return f"no majorizer is known for the {problem.loss.name}"
         return unfolded(problem)
 
     def start(self, problem: Problem, rng: Any) -> Memory:
@@ -162,6 +164,7 @@ class MiniBatch(Solver):
             kernels.coordinate_sweeps(F, normal.gram, normal.cross, order, free, 10, 0.1)
         else:
             floor = np.full(len(F), np.finfo(F.dtype).eps * part.level, F.dtype)
+            assert part.loss.powers is not None
             move(F, part.split(first), part.loss.powers, floor, free)
 
     @staticmethod
@@ -173,6 +176,7 @@ class MiniBatch(Solver):
         if floor == 0 or not F.any():
             return  # nothing to learn from, or nothing that can grow
         H = np.maximum(F.astype(np.float64), floor)
+        assert part.loss.powers is not None
         p, q = part.loss.powers
         plain = part.statistics(last, "split")
         falling = H ** (1.0 - p) * plain.negative

@@ -72,6 +72,8 @@ class MultiplicativeUpdate(Solver):
     needs = "a loss with a two-power majorizer and penalties with a slope"
 
     def lacks(self, problem: Problem) -> str | None:
+        if problem.loss.powers is None:
+            return f"none is known for the {problem.loss.name}"
         return unfolded(problem)
 
     def start(self, problem: Problem, rng: Any) -> _Floors:
@@ -100,6 +102,7 @@ class MultiplicativeUpdate(Solver):
 
     def powers(self, problem: Problem) -> tuple[float, float]:
         """Return the powers (p, q) of the majorizer that the update minimizes."""
+        assert problem.loss.powers is not None
         return problem.loss.powers
 
 
@@ -130,7 +133,7 @@ class MaximizationEqualization(MultiplicativeUpdate):
     needs = "a beta-divergence with 0 ≤ β < 1, and no penalty that rises faster than L1"
 
     def lacks(self, problem: Problem) -> str | None:
-        falling, rising = problem.loss.powers
+        falling, rising = problem.loss.powers or (0.0, 0.0)
         if not (-1 <= falling < 0 and rising == 1 and falling == problem.loss.degree - 1):
             return f"the {problem.loss.name} is none"
         fast = [p.name for ps in problem.penalties.values() for p in ps if p.power > 1]

@@ -24,8 +24,9 @@ def project_rows(problem: Problem, *, tol: float, max_iter: int) -> int:
     A row's answer depends on its own data alone, not on the rows it comes with: the
     squared loss is solved exactly; other losses by multiplicative updates from a flat
     start with the row's own sum, until the row's own relative KKT residual
-    ``Σ f |g| / Σ f·positive`` is at most ``tol``. Penalties that are no part of the statistics
-    of rows are found by 'pgd', for all rows together.
+    ``Σ f |g| / Σ f·positive`` is at most ``tol``. Losses without a majorizer are left to
+    'pgd', row after row. Penalties that are no part of the statistics of rows are obeyed by
+    all rows together, by 'pgd' too.
 
     Parameters
     ----------
@@ -40,6 +41,8 @@ def project_rows(problem: Problem, *, tol: float, max_iter: int) -> int:
     F, obeyed = problem.factors[name], problem.penalties[name]
     if not all(penalty.shifts for penalty in obeyed):
         return _together(problem, tol, max_iter)
+    if problem.loss.powers is None:
+        return _one_by_one(problem, tol, max_iter)
     free = problem.free_entries(name)
     held = F.copy() if free.shape[0] else None
     if problem.loss.quadratic and all(penalty.convex for penalty in obeyed):
@@ -71,9 +74,21 @@ def _together(problem: Problem, tol: float, max_iter: int) -> int:
     return 0 if result.converged else len(part.factors[name])
 
 
+def _one_by_one(problem: Problem, tol: float, max_iter: int) -> int:
+    _flat_start(problem, problem.model.names[0])
+    _lower_floor(problem, problem.factors[problem.model.names[0]])
+    undone = 0
+    for rows, data in problem.data.stream(densify=problem.loss.flat_positive is None):
+        block = problem.rows(rows, data)
+        for i in range(rows.stop - rows.start):
+            undone += _together(block.rows(slice(i, i + 1)), tol, max_iter)
+    return undone
+
+
 def _settle(problem: Problem, tol: float, max_iter: int) -> int:
     name = problem.model.names[0]
-    F, free = problem.factors[name], problem.free_entries(name)
+    F, free, powers = problem.factors[name], problem.free_entries(name), problem.loss.powers
+    assert powers is not None
     floor = np.finfo(F.dtype).eps * F.max(axis=1)  # of each row, as everything here
     active = np.arange(len(F))
     for _ in range(0, max_iter, ROUND):
@@ -82,7 +97,7 @@ def _settle(problem: Problem, tol: float, max_iter: int) -> int:
         part = problem.rows(active if active.size < len(F) else slice(None))
         moving, open_ = part.factors[name], part.free_entries(name)
         for _ in range(ROUND):
-            move(moving, part.split(name), problem.loss.powers, floor[active], open_)
+            move(moving, part.split(name), powers, floor[active], open_)
         F[active] = moving
         active = active[_row_residual(moving, part.split(name), floor[active]) > tol]
     vanished = (F <= 1e-9 * F.max(axis=1, keepdims=True)) | (F <= 2 * floor[:, None])
