@@ -305,7 +305,7 @@ FITS = {
     "k float": ({"n_components": 2.0}, A),
     "k word": ({"n_components": "some"}, A),
     "init": ({"init": "zeros"}, A),
-    "beta word": ({"beta_loss": "poisson"}, A),
+    "beta word": ({"beta_loss": "frobenious"}, A),
     "tol": ({"tol": -1.0}, A),
     "max_iter": ({"max_iter": 0}, A),
     "max_iter float": ({"max_iter": 1.5}, A),
