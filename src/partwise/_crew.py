@@ -75,6 +75,11 @@ class _Worker:
         wanted = int(self.given[0])
         while not kernels.wait_for_change(self.done, 0, wanted - 1, ROUNDS):
             time.sleep(NAP)
+        self.job = _nothing  # the last one may hold large arrays
+
+
+def _nothing() -> None:
+    """Do nothing."""
 
 
 @cache
@@ -114,9 +119,11 @@ class Crew:
         finally:
             for worker in others:
                 worker.finish()
+        errors = [worker.error for worker in others if worker.error is not None]
         for worker in others:
-            if worker.error is not None:
-                raise worker.error
+            worker.error = None
+        if errors:
+            raise errors[0]
 
     def _make_room(self) -> None:
         # A scheduler may leave two threads that never sleep on one core beside an idle one.
