@@ -199,7 +199,7 @@ class Problem:
         update : callable
             ``update(name, rows, F, statistics, free)`` changes the rows F of a factor in
             place; the statistics are those of these rows, penalties included. One with a method
-            ``whole(name, led, normal, free, pieces)`` is asked for all rows at once first.
+            ``whole(name, led, normal, free, pieces, judge=…)`` is asked for all rows first.
         kind : {"normal", "split", "entries"}
             The statistics that the update needs.
 
@@ -235,7 +235,7 @@ class Problem:
             if whole is not None:
                 added = np.zeros((1, F.shape[1]), F.dtype)
                 normal = self.penalized(name, Normal(shared, added))
-                worth = whole(name, led, normal, free, pieces)
+                worth = whole(name, led, normal, free, pieces, judge=judge)
                 if worth is not None:
                     return float(sum(worth))
         else:

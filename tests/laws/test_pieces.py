@@ -167,7 +167,7 @@ def test_a_whole_factor_at_once_is_piece_by_piece(storage):
         state = solver.start(problem, None)
         with pytest.MonkeyPatch.context() as patch:
             if not whole:
-                patch.setattr(_Sweeps, "whole", lambda *_: None)
+                patch.setattr(_Sweeps, "whole", lambda *_, **__: None)
             objectives = [solver.step(problem, state) for _ in range(8)]
         ends.append((objectives, problem.factors))
     np.testing.assert_allclose(ends[0][0], ends[1][0], rtol=1e-12)
@@ -187,3 +187,18 @@ def test_a_block_is_gone_after_its_turn():
         assert seen() is None
     finally:
         gc.enable()
+
+
+def test_threads_let_go_of_what_they_worked_on(monkeypatch):
+    monkeypatch.setattr(_threads, "_allowance", lambda: 3)
+
+    class Held:
+        pass
+
+    held = Held()
+    seen = weakref.ref(held)
+    with _threads.one_pool():
+        _threads.each(lambda n, held=held: (n, held), range(20))
+    del held
+    gc.collect()
+    assert seen() is None

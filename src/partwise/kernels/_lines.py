@@ -7,6 +7,7 @@ line is one vector of the machine's registers, or a few of them.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -166,11 +167,7 @@ def take_block(typingctx: Any, B: Any, p: Any, A: Any, indices: Any, start: Any)
 
     def emit(context: Any, builder: Any, signature: Any, values: Any) -> Any:
         blocks = _Blocks(context, builder, signature, values)
-        with blocks.over() as loop:
-            lines = [blocks.load(place) for place in blocks.places_in_rows(loop.index)]
-            lines = transposed(builder, lines)
-            for place, line in zip(blocks.places_in_table(loop.index), lines, strict=True):
-                blocks.store(line, place)
+        blocks.copy(blocks.places_in_rows, blocks.places_in_table)
         return context.get_dummy_value()
 
     return types.void(B, types.int64, A, indices, types.int64), emit
@@ -182,11 +179,7 @@ def put_block(typingctx: Any, B: Any, p: Any, A: Any, indices: Any, start: Any) 
 
     def emit(context: Any, builder: Any, signature: Any, values: Any) -> Any:
         blocks = _Blocks(context, builder, signature, values)
-        with blocks.over() as loop:
-            lines = [blocks.load(place) for place in blocks.places_in_table(loop.index)]
-            lines = transposed(builder, lines)
-            for place, line in zip(blocks.places_in_rows(loop.index), lines, strict=True):
-                blocks.store(line, place)
+        blocks.copy(blocks.places_in_table, blocks.places_in_rows)
         return context.get_dummy_value()
 
     return types.void(B, types.int64, A, indices, types.int64), emit
@@ -215,9 +208,15 @@ class _Blocks:
     def number(self, i: int) -> Any:
         return ir.Constant(ir.IntType(64), i)
 
-    def over(self) -> Any:
+    def copy(self, source: Callable[[Any], list[Any]], target: Callable[[Any], list[Any]]) -> None:
+        """Copy all blocks from one side to the other, transposed."""
         count = self.builder.udiv(self.k, self.number(BLOCK))
-        return cgutils.for_range(self.builder, count)
+        with cgutils.for_range(self.builder, count) as loop:
+            lines = [self.load(place) for place in source(loop.index)]
+            for place, line in zip(
+                target(loop.index), transposed(self.builder, lines), strict=True
+            ):
+                self.store(line, place)
 
     def places_in_rows(self, block: Any) -> list[Any]:
         l = self.builder.mul(block, self.number(BLOCK))

@@ -7,7 +7,7 @@ import numpy as np
 from partwise.kernels._compile import compiled
 from partwise.kernels._tiles import ROWS, add_turned_tile, tile_bytes, write_tile
 
-__all__ = ["dense_product", "narrow_product", "turned_product"]
+__all__ = ["along_rows", "dense_product", "narrow_product", "turned_product"]
 
 TILE = tile_bytes()
 # What is used again and again between two reads of X, in bytes: it stays in a core's cache.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from partwise.kernels._compile import compiled
+from partwise.kernels.quadratic import curvatures
 
 __all__ = ["greedy_updates"]
 
@@ -24,13 +25,7 @@ def greedy_updates(F, G, C, free, updates, shrink):  # type: ignore[no-untyped-d
     """
     rows, k = F.shape
     use_free = free.shape[0] > 0
-    gram = np.empty((k, k), F.dtype)
-    inverse = np.zeros(k, F.dtype)
-    for j in range(k):
-        for l in range(k):
-            gram[j, l] = G[j, l]
-        if G[j, j] > 0:
-            inverse[j] = 1 / G[j, j]
+    gram, inverse = curvatures(G, F)
     zero = F.dtype.type(0)
     f, slope = np.empty(k, F.dtype), np.empty(k, F.dtype)
     for i in range(rows):

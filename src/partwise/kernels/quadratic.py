@@ -8,7 +8,21 @@ from partwise.kernels._compile import compiled
 from partwise.kernels._descent import LANES, move_free_one, move_free_two, move_one, move_two
 from partwise.kernels._lines import BLOCK, put_block, take_block
 
-__all__ = ["coordinate_sweeps"]
+__all__ = ["coordinate_sweeps", "curvatures"]
+
+
+@compiled()
+def curvatures(G, F):  # type: ignore[no-untyped-def]
+    """Return G in C order and the dtype of F, and 1 over its diagonal, 0 where that is not > 0."""
+    k = len(G)
+    gram = np.empty((k, k), F.dtype)
+    inverse = np.zeros(k, F.dtype)
+    for j in range(k):
+        for l in range(k):
+            gram[j, l] = G[j, l]
+        if G[j, j] > 0:
+            inverse[j] = 1 / G[j, j]
+    return gram, inverse
 
 
 @compiled(fastmath={"contract", "nsz"}, error_model="numpy")
@@ -117,13 +131,7 @@ def coordinate_sweeps(F, G, C, order, free, repeats, shrink):  # type: ignore[no
     k = F.shape[1]
     use_free = free.shape[0] > 0
     width = LANES // F.itemsize  # so many rows are updated together
-    gram = np.empty((k, k), F.dtype)
-    inverse = np.zeros(k, F.dtype)
-    for j in range(k):
-        for l in range(k):
-            gram[j, l] = G[j, l]
-        if G[j, j] > 0:
-            inverse[j] = 1 / G[j, j]
+    gram, inverse = curvatures(G, F)
     T = np.zeros((k, width), F.dtype)
     R = np.zeros((k, width), F.dtype)
     M = np.ones((k, width), F.dtype)

@@ -43,22 +43,22 @@ def _longest(ends):  # type: ignore[no-untyped-def]
 
 
 @compiled(error_model="numpy")
-def _move(F, C, G, offset, free, order, limits, before, weight, judge):  # type: ignore[no-untyped-def]
-    # Sweeps over rows whose cross products are C, and what they are worth.
-    rows, k = F.shape
+def _move(number, C, F, G, offset, free, order, limits, before, weight, ends, values):  # type: ignore[no-untyped-def]
+    # Sweeps over the rows of a piece, whose products with X are C, and what they are worth.
+    a, b = ends[number], ends[number + 1]
+    f = F[a:b]
+    rows, k = f.shape
     for i in range(rows):
         for l in range(k):
             C[i, l] += offset[l]
-            F[i, l] = max(F[i, l], F.dtype.type(0))
-    coordinate_sweeps(F, G, C, order, free, limits[0], limits[1])
-    value = 0.0
-    if judge:
+            f[i, l] = max(f[i, l], F.dtype.type(0))
+    coordinate_sweeps(f, G, C, order, free[a:b] if free.shape[0] > 0 else free, *limits)
+    if len(values) > 0:
         own = np.empty((k, k), F.dtype)
-        turned_product(F, F, own)
-        value = 0.5 * inner_rows(own, G) - inner_rows(F, C)
+        turned_product(f, f, own)
+        values[number] = 0.5 * inner_rows(own, G) - inner_rows(f, C)
     if before.shape[0] > 0:
-        extrapolate(F.reshape(-1), before.reshape(-1), weight, False, True)
-    return value
+        extrapolate(f.reshape(-1), before[a:b].reshape(-1), weight, False, True)
 
 
 @compiled(error_model="numpy")
@@ -85,12 +85,7 @@ def sweep_dense_rows(  # type: ignore[no-untyped-def]
             turned_product(X[:, a:b], A, C)
         else:
             narrow_product(X[a:b], A, C)
-        open_ = free[a:b] if free.shape[0] > 0 else free
-        kept = before[a:b] if before.shape[0] > 0 else before
-        how = (open_, order, limits, kept, weight, len(values) > 0)
-        value = _move(F[a:b], C, G, offset, *how)
-        if len(values) > 0:
-            values[number] = value
+        _move(number, C, F, G, offset, free, order, limits, before, weight, ends, values)
 
 
 @compiled(error_model="numpy")
@@ -120,9 +115,4 @@ def sweep_sparse_rows(  # type: ignore[no-untyped-def]
         a, b = ends[number], ends[number + 1]
         C = room[: b - a]
         sparse_product(indptr[a : b + 1], indices, data, A, C)
-        open_ = free[a:b] if free.shape[0] > 0 else free
-        kept = before[a:b] if before.shape[0] > 0 else before
-        how = (open_, order, limits, kept, weight, len(values) > 0)
-        value = _move(F[a:b], C, G, offset, *how)
-        if len(values) > 0:
-            values[number] = value
+        _move(number, C, F, G, offset, free, order, limits, before, weight, ends, values)

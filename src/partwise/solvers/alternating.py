@@ -116,7 +116,21 @@ class BlockPivoting(Alternating):
         kernels.pivot_rows(F, normal.gram, normal.cross, free, _rounding(F))
 
 
-class ProjectedGradient(Alternating):
+class _Steps(Alternating):
+    """Gradient steps of one kernel, until a row's residual is a part of what it was."""
+
+    kernel: str
+
+    def __init__(self, repeats: int, shrink: float) -> None:
+        self.repeats = repeats
+        self.shrink = shrink
+
+    def move(self, F: np.ndarray, normal: Normal, free: np.ndarray, state: Any, name: str) -> None:
+        stop = (0.0, self.shrink, self.repeats)
+        getattr(kernels, self.kernel)(F, normal.gram, normal.cross, free, stop)
+
+
+class ProjectedGradient(_Steps):
     """Alternating least squares, each solved roughly by projected gradient steps.
 
     Parameters
@@ -136,16 +150,13 @@ class ProjectedGradient(Alternating):
 
     name = "pg"
 
+    kernel = "projected_gradient"
+
     def __init__(self, repeats: int = 20, shrink: float = 0.1) -> None:
-        self.repeats = repeats
-        self.shrink = shrink
-
-    def move(self, F: np.ndarray, normal: Normal, free: np.ndarray, state: Any, name: str) -> None:
-        stop = (0.0, self.shrink, self.repeats)
-        kernels.projected_gradient(F, normal.gram, normal.cross, free, stop)
+        super().__init__(repeats, shrink)
 
 
-class NesterovGradient(Alternating):
+class NesterovGradient(_Steps):
     """Alternating least squares, each solved roughly by Nesterov's accelerated gradient (NeNMF).
 
     Parameters
@@ -166,13 +177,10 @@ class NesterovGradient(Alternating):
 
     name = "nenmf"
 
-    def __init__(self, repeats: int = 50, shrink: float = 0.1) -> None:
-        self.repeats = repeats
-        self.shrink = shrink
+    kernel = "nesterov"
 
-    def move(self, F: np.ndarray, normal: Normal, free: np.ndarray, state: Any, name: str) -> None:
-        stop = (0.0, self.shrink, self.repeats)
-        kernels.nesterov(F, normal.gram, normal.cross, free, stop)
+    def __init__(self, repeats: int = 50, shrink: float = 0.1) -> None:
+        super().__init__(repeats, shrink)
 
 
 class GreedyDescent(Alternating):

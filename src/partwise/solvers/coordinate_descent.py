@@ -136,11 +136,19 @@ class _Sweeps:
         self.state.follow(name, rows, F)
 
     def whole(
-        self, name: str, led: Problem, normal: Normal, free: np.ndarray, pieces: list[slice]
+        self,
+        name: str,
+        led: Problem,
+        normal: Normal,
+        free: np.ndarray,
+        pieces: list[slice],
+        *,
+        judge: bool,
     ) -> np.ndarray | None:
-        """Move all rows; return the quadratic of each piece, or None where that is not served.
+        """Move all rows, or return None where that is not served.
 
-        ``normal`` has the Gram matrix, and in its cross products only what penalties add.
+        Returns the quadratic of each piece, of none unless ``judge`` asks for it. ``normal`` has
+        the Gram matrix, and in its cross products only what penalties add.
         """
         product = led.model.as_product(led.factors)
         if product is None or self.exact:
@@ -149,7 +157,7 @@ class _Sweeps:
         data: Any = led.data
         before = self.state.solved.get(name, F[:0])
         ends = np.array([0, *(piece.stop for piece in pieces)])
-        values, counter = np.empty(len(pieces)), np.zeros(1, np.int64)
+        values, counter = np.empty(len(pieces) if judge else 0), np.zeros(1, np.int64)
         how = (
             A, F, normal.gram, normal.cross[0], free, self.order, self.limits(name), before,
             F.dtype.type(self.state.active), ends, values, counter,
