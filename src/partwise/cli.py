@@ -18,6 +18,7 @@ import numpy as np
 from scipy import sparse
 
 from partwise import NMF, MiniBatchNMF, __version__
+from partwise._parts import parsed, text_of, usages
 from partwise.files import (
     LabelledMatrix,
     check_file,
@@ -44,6 +45,11 @@ LOSSES = (
     "frobenius", "kullback-leibler", "itakura-saito", "poisson", "gamma",
     "pearson", "hellinger", "neyman", "reverse-kullback-leibler",
 )  # fmt: skip
+NO_LOSS = f"Or {', '.join(LOSSES)}, or a number."
+LOSSES_TITLE = "losses with parameters, for --loss:"
+PENALTIES_TITLE = """penalties, for --penalty-w and --penalty-h; a row F[i] is a sample of W, or a
+feature of H. A FILE of values has one a line (.txt), or is a matrix in a format of
+INPUT. tv is short for total-variation:"""
 EXIT_BAD_INPUT, EXIT_INTERRUPTED, EXIT_BROKEN_PIPE = 2, 130, 141
 
 
@@ -58,6 +64,25 @@ class _Parser(argparse.ArgumentParser):
         """Raise the error, with the way to the help."""
         text = f"{message} (see: {self.prog} --help)"
         raise _UsageError(text)
+
+
+class _WithTables(argparse.HelpFormatter):
+    """A formatter that leaves the lines of the epilog as they are."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        keeps = text.startswith(LOSSES_TITLE)
+        return text if keeps else super()._fill_text(text, width, indent)
+
+
+def _parts_help() -> str:
+    """Return how losses and penalties are written, from what they declare."""
+    lines = []
+    for title, kind in ((LOSSES_TITLE, "loss"), (PENALTIES_TITLE, "penalty")):
+        lines += ["", title]
+        for usage, summary in usages(kind):
+            if "=" in usage or kind == "penalty":
+                lines += [f"  {usage}", f"      {summary}"]
+    return "\n".join(lines[1:])
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -147,6 +172,8 @@ def _add_fit(commands: Any) -> None:
         help="factorize a matrix and write the factors, a record and pictures",
         description="Factorize a matrix; write W.csv, H.csv, factors.npz, model.json, "
         "parts.png and history.png into a new folder.",
+        epilog=_parts_help(),
+        formatter_class=_WithTables,
     )
     fit.set_defaults(run=_fit)
     add = fit.add_argument
@@ -167,13 +194,19 @@ def _add_model_options(fit: argparse.ArgumentParser) -> None:
     """Add the options that are parameters of the estimators; unset, their defaults hold."""
     add = fit.add_argument_group("model").add_argument
     add("--loss", dest="beta_loss", metavar="LOSS", type=_loss,
-        help=f"{', '.join(LOSSES)}, or the number beta (default: frobenius)")  # fmt: skip
+        help=f"{', '.join(LOSSES)}, the number beta, or one of those below, such as "
+        "huber=1.5 (default: frobenius)")  # fmt: skip
     add("--solver", help="auto, cd, me or mu (default: auto)")
     add("--init", help="random, nndsvda, nnsvd-lrc, kmeans, spa, ica, best-random, ...")
     add("--alpha-w", dest="alpha_W", metavar="A", type=_real, help="penalty on W")
     add("--alpha-h", dest="alpha_H", metavar="A", type=_real_or_same,
         help="penalty on H, or: same (default: same)")  # fmt: skip
     add("--l1-ratio", metavar="R", type=_real, help="part of the penalties that is L1")
+    for name in "wh":
+        add(f"--penalty-{name}", dest=f"penalty_{name.upper()}", metavar="PENALTY",
+            type=_penalty, action="append",
+            help=f"what {name.upper()} must obey, such as l1=0.1 or simplex; "
+            "may be repeated")  # fmt: skip
     add("--seed", dest="random_state", metavar="N", type=_whole, default=0,
         help="seed of every random choice (default: 0)")  # fmt: skip
     add(
@@ -203,6 +236,8 @@ MODEL_OPTIONS = {
     "alpha_W": "--alpha-w",
     "alpha_H": "--alpha-h",
     "l1_ratio": "--l1-ratio",
+    "penalty_W": "--penalty-w",
+    "penalty_H": "--penalty-h",
     "random_state": "--seed",
     "n_init": "--starts",
     "n_jobs": "--jobs",
@@ -261,14 +296,39 @@ def _real_or_same(text: str) -> float | str:
     return text if text == "same" else _real(text)
 
 
-def _loss(text: str) -> float | str:
+def _loss(text: str) -> Any:
     if text in LOSSES:
         return text
     try:
         return float(text)
     except ValueError:
-        message = f"got {text!r}; wanted {', '.join(LOSSES)} or a number"
+        pass
+    try:
+        return parsed("loss", text, _content)
+    except ValueError as error:
+        message = f"{error} {NO_LOSS}" if str(error).startswith("loss:") else str(error)
         raise argparse.ArgumentTypeError(message) from None
+
+
+def _penalty(text: str) -> Any:
+    try:
+        return parsed("penalty", text, _content)
+    except (ValueError, OSError) as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _content(path: str) -> Any:
+    """Return what a parameter that is an array has in a file."""
+    if Path(path).suffix.lower() == ".txt":
+        lines = Path(path).read_text(encoding="utf-8").splitlines()
+        return np.array([_label(line.strip()) for line in lines], dtype=object)
+    values = read_matrix(path).values
+    return values[:, 0] if 1 in values.shape[1:] and not sparse.issparse(values) else values
+
+
+def _label(text: str) -> Any:
+    # -1 and an empty line say that it is not known.
+    return None if text in ("", "-1") else text
 
 
 def _image_shape(text: str) -> tuple[int, int]:
@@ -379,10 +439,10 @@ def _print_fit(model: Any, values: Any, folder: Path) -> None:
 
 def _summary(parameters: dict[str, Any], results: dict[str, Any]) -> str:
     """Return what kind of fit it was, in one line."""
-    solver = results.get("solver_") or parameters.get("solver")
+    solver, loss = results.get("solver_") or parameters.get("solver"), parameters["beta_loss"]
     words = [
         f"{results['n_components_']} components",
-        f"loss {parameters['beta_loss']}",
+        f"loss {getattr(loss, 'name', None) or text_of(loss)}",
         *([f"solver {solver}"] if solver else []),
         f"{results['n_iter_']} iterations",
     ]
@@ -501,7 +561,7 @@ def _facts(folder: str, info: dict[str, Any]) -> Iterator[tuple[str, str]]:
     yield "made", f"{info['created']} with {versions}"
     yield "input", f"{source['name']}, {n_samples} × {n_features}{digest}"
     yield "fit", _summary(info["parameters"], results)
-    yield "options", ", ".join(f"{name}={value}" for name, value in kept)
+    yield "options", ", ".join(f"{name}={text_of(value)}" for name, value in kept)
     if info["objective"] is not None:
         starts = len(info["objectives"] or [0])
         best = f", best of {starts} starts" if starts > 1 else ""

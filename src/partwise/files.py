@@ -23,6 +23,7 @@ from typing import IO, Any
 import numpy as np
 
 from partwise._errors import explain
+from partwise._parts import described, rebuilt
 from partwise._reading import LabelledMatrix, read_matrix
 from partwise._version import __version__
 
@@ -56,6 +57,8 @@ RESULTS = {
     "solver": "solver_",
     "init": "init_",
 }
+# Parameters that may be objects, and what they are.
+PARTS = {"beta_loss": "loss", "penalty_W": "penalty", "penalty_H": "penalty"}
 ARRAYS = ("objectives", "objective_history", "time_history")
 NOT_FINITE = ("inf", "-inf", "nan")
 
@@ -239,8 +242,10 @@ def save_model(
 
     The folder holds ``W.csv`` and ``H.csv`` with names; ``factors.npz`` with the arrays
     ``W``, ``H``, ``row_names``, ``column_names`` (empty where there are none) and
-    ``component_names``; ``model.json`` with all that is needed to repeat the fit; and, if
-    matplotlib is installed, ``parts.png`` and ``history.png``. Nothing is pickled.
+    ``component_names``, and those of penalties; ``model.json`` with all that is needed to
+    repeat the fit; and, if matplotlib is installed, ``parts.png`` and ``history.png``. Losses
+    and penalties are kept as names and parameters. Nothing is pickled: those made of functions
+    of yours are refused.
 
     Parameters
     ----------
@@ -285,10 +290,11 @@ def save_model(
     W, H = np.asarray(W), np.asarray(model.components_)
     _check_names("row_names", row_names, W.shape[0])
     _check_names("column_names", column_names, H.shape[1])
-    info = _describe(model, W, H, source)
+    arrays: dict[str, np.ndarray] = {}
+    info = _describe(model, W, H, source, arrays)
     info["image_shape"] = None if image_shape is None else list(image_shape)
     with _whole_folder(target) as partial:
-        _write_factors(partial, W, H, row_names, column_names, _component_names(model))
+        _write_factors(partial, W, H, row_names, column_names, _component_names(model), arrays)
         text = json.dumps(info, indent=2, allow_nan=False, ensure_ascii=False)
         (partial / "model.json").write_text(text + "\n", encoding="utf-8")
         _draw(partial, model, column_names, image_shape)
@@ -304,9 +310,11 @@ def _component_names(model: Any) -> list[str]:
     return [str(name) for name in model.get_feature_names_out()]
 
 
-def _describe(model: Any, W: np.ndarray, H: np.ndarray, source: Any) -> dict[str, Any]:
-    """Return the content of model.json."""
-    parameters, unsaved = _plain_parameters(model.get_params(deep=False))
+def _describe(
+    model: Any, W: np.ndarray, H: np.ndarray, source: Any, arrays: dict[str, np.ndarray]
+) -> dict[str, Any]:
+    """Return the content of model.json, and put arrays that belong to it into ``arrays``."""
+    parameters, unsaved = _plain_parameters(model.get_params(deep=False), arrays)
     results = {key: _plain(getattr(model, name, None)) for key, name in RESULTS.items()}
     if results["seed"] is None:
         results["seed"] = parameters.get("random_state")
@@ -352,37 +360,33 @@ def _plain(value: Any) -> Any:
 
 
 def _plain_parameters(
-    parameters: Mapping[str, Any],
+    parameters: Mapping[str, Any], arrays: dict[str, np.ndarray]
 ) -> tuple[dict[str, Any], dict[str, str]]:
-    """Divide parameters into those that JSON can hold and the text of the others."""
+    """Divide parameters into those that JSON can hold and the text of the others.
+
+    Arrays of losses and penalties are put into ``arrays``.
+    """
     kept: dict[str, Any] = {}
     unsaved: dict[str, str] = {}
     for name, value in parameters.items():
-        if name == "beta_loss" and not isinstance(value, float | int | str):
-            if type(value).__module__.startswith("partwise.") and hasattr(value, "beta"):
-                kept[name] = value.beta  # a divergence of ours is its number
-                continue
-            message = explain(
-                "save_model",
-                f"a model of the loss object {value!r}",
-                "beta_loss as a name or a number",
-                "A loss of your own cannot be written without pickling; save W_ and components_.",
-            )
-            raise ValueError(message)
-        if name in ("penalty_W", "penalty_H") and value is not None:
-            message = explain(
-                "save_model",
-                f"a model with {name}={value!r}",
-                f"{name}=None",
-                "Penalty objects cannot be written without pickling; save W_ and components_.",
-            )
-            raise ValueError(message)
+        if name in PARTS and not (value is None or isinstance(value, float | int | str)):
+            kept[name] = _described(name, value, arrays)
+            continue
         plain = _plain(value)
         if plain is None or isinstance(plain, bool | int | float | str):
             kept[name] = plain
         else:
             unsaved[name] = repr(value)
     return kept, unsaved
+
+
+def _described(name: str, value: Any, arrays: dict[str, np.ndarray]) -> Any:
+    kind = PARTS[name]
+    if isinstance(value, list | tuple):
+        return [
+            described(kind, part, f"{name}.{number}", arrays) for number, part in enumerate(value)
+        ]
+    return described(kind, value, name, arrays)
 
 
 def _write_factors(
@@ -392,6 +396,7 @@ def _write_factors(
     row_names: Sequence[str] | None,
     column_names: Sequence[str] | None,
     components: Sequence[str],
+    arrays: Mapping[str, np.ndarray],
 ) -> None:
     write_matrix(folder / "W.csv", W, row_names=row_names, column_names=components)
     write_matrix(folder / "H.csv", H, row_names=components, column_names=column_names)
@@ -402,6 +407,7 @@ def _write_factors(
         row_names=_name_array(row_names),
         column_names=_name_array(column_names),
         component_names=_name_array(components),
+        **arrays,  # type: ignore[arg-type]
     )
 
 
@@ -527,25 +533,32 @@ def load_model(folder: str | os.PathLike[str]) -> Any:
     classes = {"NMF": partwise.NMF, "MiniBatchNMF": partwise.MiniBatchNMF}
     if info.get("class") not in classes:
         raise _broken_model(path, f"class {info.get('class')!r}", " or ".join(classes))
-    W, H, names = _read_factors(path, info)
-    parameters = {
-        name: float(value) if value in NOT_FINITE else value
-        for name, value in info.get("parameters", {}).items()
-    }
+    arrays = _read_factors(path, info)
+    names = [str(name) for name in arrays["column_names"]]
     try:
+        given = info.get("parameters", {})
+        parameters = {name: _rebuilt(name, value, arrays) for name, value in given.items()}
         model = classes[info["class"]](**parameters)
-    except TypeError as error:
+    except (KeyError, TypeError, ValueError) as error:
         version = info.get("versions", {}).get("partwise")
         got = f"parameters of Partwise {version} that {__version__} lacks ({error})"
         raise _broken_model(path, got, "parameters of this version") from error
     for key, attribute in RESULTS.items():
         if info.get(key) is not None:
             setattr(model, attribute, _restored(key, info[key]))
-    model.components_, model.W_ = H, W
-    model.n_components_, model.n_features_in_ = H.shape
-    if names is not None:
+    model.components_, model.W_ = arrays["H"], arrays["W"]
+    model.n_components_, model.n_features_in_ = model.components_.shape
+    if names:
         model.feature_names_in_ = np.array(names, dtype=object)
     return model
+
+
+def _rebuilt(name: str, value: Any, arrays: Mapping[str, np.ndarray]) -> Any:
+    if isinstance(value, list):
+        return [_rebuilt(name, part, arrays) for part in value]
+    if isinstance(value, dict):
+        return rebuilt(PARTS[name], value, arrays)
+    return float(value) if value in NOT_FINITE else value
 
 
 def _restored(key: str, value: Any) -> Any:
@@ -554,16 +567,14 @@ def _restored(key: str, value: Any) -> Any:
     return float(value) if value in NOT_FINITE else value
 
 
-def _read_factors(
-    path: Path, info: Mapping[str, Any]
-) -> tuple[np.ndarray, np.ndarray, list[str] | None]:
-    """Return W, H and the names of the features, checked against model.json."""
+def _read_factors(path: Path, info: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """Return the arrays of factors.npz, those of the factors checked against model.json."""
     wanted = "the factors.npz that Partwise wrote"
     try:
         # Opened here, since np.load leaves a file that it refuses open.
         with (path / "factors.npz").open("rb") as stream:
-            arrays = np.load(stream, allow_pickle=False)
-            W, H, names = arrays["W"], arrays["H"], arrays["column_names"]
+            arrays = dict(np.load(stream, allow_pickle=False))
+            W, H, _ = arrays["W"], arrays["H"], arrays["column_names"]
     except FileNotFoundError as error:
         raise _broken_model(path, "no factors.npz", wanted) from error
     except Exception as error:
@@ -574,4 +585,4 @@ def _read_factors(
         raise _broken_model(path, got, f"the shapes in model.json, {shapes}")
     if W.dtype.kind != "f" or H.dtype.kind != "f" or not np.isfinite(H).all():
         raise _broken_model(path, "factors that are no finite numbers", wanted)
-    return W, H, [str(name) for name in names] if names.size else None
+    return arrays

@@ -1,7 +1,9 @@
 """The command line: as a process on real files, and every way to use it wrongly."""
 
+import inspect
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -13,7 +15,7 @@ import pytest
 from scipy import sparse
 
 import partwise
-from partwise import NMF, cli, losses
+from partwise import NMF, cli, losses, penalties
 from partwise.cli import main
 from partwise.files import MODEL_FILES, load_model, read_matrix
 
@@ -209,6 +211,63 @@ def test_every_name_of_a_loss_is_known():
     assert set(cli.LOSSES) == set(losses.NAMED)
 
 
+def test_losses_with_parameters(folder):
+    command = ["fit", "x.npy", "-k", "2", "-q", "--max-iter", "20", "--tol", "0.1"]
+    assert main([*command, "-o", "m", "--loss", "student-t=2,df=4"]) == 0
+    loss = load_model("m").beta_loss
+    assert (type(loss), loss.scale, loss.df) == (losses.StudentT, 2.0, 4.0)
+
+
+def test_penalties_by_name(folder, capsys):
+    """Repeated options are lists; values go to the parameters that the names say."""
+    links = np.ones((X.shape[1], X.shape[1]))
+    np.save("links.npy", links)
+    Path("classes.txt").write_text("a\nb\n" + "\n" * (len(X) - 3) + "-1\n")
+    options = (
+        "--penalty-w l1=0.1 --penalty-w labels=0.2,labels=classes.txt --penalty-h tv=0.1,shape=3x3 "
+        "--penalty-h graph=0.1,weights=links.npy,normalized=true --penalty-h box=0.1,upper=9"
+    )
+    command = [
+        "fit",
+        "x.npy",
+        "-k",
+        "2",
+        "-o",
+        "m",
+        "--max-iter",
+        "5",
+        "--tol",
+        "0",
+        *options.split(),
+    ]
+    assert main(command) == 0
+    loaded = load_model("m")
+    W, H = loaded.penalty_W, loaded.penalty_H
+    assert (W[0].strength, H[0].shape, H[1].normalized, H[2].upper) == (0.1, (3, 3), True, 9.0)
+    assert [v for v in W[1].labels.tolist() if v is not None] == ["a", "b"]
+    wanted = NMF(2, random_state=0, max_iter=5, tol=0, penalty_W=[
+        penalties.L1(0.1), penalties.Labels(0.2, [0, 1] + [-1] * (len(X) - 2))
+    ], penalty_H=[
+        penalties.TotalVariation(0.1, shape=(3, 3)),
+        penalties.Graph(0.1, links, normalized=True),
+        penalties.Box(0.1, 9.0),
+    ])  # fmt: skip
+    np.testing.assert_array_equal(wanted.fit_transform(X), loaded.W_)
+    capsys.readouterr()
+    assert main(["info", "m"]) == 0
+    assert "penalty_H=total-variation=0.1,shape=3x3 graph=0.1" in capsys.readouterr().out
+
+
+def test_the_help_tells_every_penalty_that_a_line_can_hold(capsys):
+    assert main(["fit", "--help"]) == 0
+    told = capsys.readouterr().out
+    with_functions = {"Penalty", "Prox", "Fixed"}
+    for name, cls in vars(penalties).items():
+        if inspect.isclass(cls) and name not in with_functions:
+            word = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "-", name).lower()
+            assert re.search(rf"^  {word}(?=[=\[\n])", told, flags=re.M), name
+
+
 def test_the_same_command_gives_the_same_numbers(folder):
     for out in ["a", "b"]:
         assert main(["fit", "x.npy", "-k", "3", "--out", out, "-q", "--init", "random"]) == 0
@@ -361,7 +420,15 @@ REFUSALS = [
     ((*FIT, "-k", "2.5"), "got '2.5'; wanted a whole number"),
     ((*FIT, "-k", "0"), "n_components"),
     ((*FIT, "-k", "-3"), "n_components"),
-    ((*FIT, "-k", "2", "--loss", "huber"), "got 'huber'; wanted frobenius"),
+    ((*FIT, "-k", "2", "--loss", "huber"), "huber: got no delta; wanted huber=DELTA"),
+    ((*FIT, "-k", "2", "--loss", "hubert"), "Or frobenius, kullback-leibler"),
+    ((*FIT, "-k", "2", "--penalty-w", "l3=1"), "got 'l3'; wanted one of l1, l2, box"),
+    ((*FIT, "-k", "2", "--penalty-w", "l1=x"), "l1: strength: got 'x'; wanted a number"),
+    ((*FIT, "-k", "2", "--penalty-w", "l1"), "l1: got no strength; wanted l1=STRENGTH"),
+    ((*FIT, "-k", "2", "--penalty-w", "l1=1,z=2"), "got the parameter 'z'; wanted l1=STRENGTH"),
+    ((*FIT, "-k", "2", "--penalty-h", "hoyer=2"), "sparseness: got 2.0; wanted a number from"),
+    ((*FIT, "-k", "2", "--penalty-h", "tv=1,shape=3by3"), "wanted a shape, as in 19x19"),
+    ((*FIT, "-k", "2", "--penalty-h", "graph=1,weights=none.npz"), "no such file"),
     ((*FIT, "-k", "2", "--tol", "small"), "got 'small'; wanted a number"),
     ((*FIT, "-k", "2", "--alpha-w", "-1"), "alpha_W"),
     ((*FIT, "-k", "2", "--init", "magic"), "init"),

@@ -897,7 +897,7 @@ def test_update_h_false_checks_the_solver():
 
 
 @quiet
-def test_loss_objects_are_saved_as_their_number_or_refused(tmp_path):
+def test_loss_objects_are_saved_or_refused(tmp_path):
     from partwise import load_model, losses, save_model
 
     class Mine(losses.Beta):
@@ -905,7 +905,7 @@ def test_loss_objects_are_saved_as_their_number_or_refused(tmp_path):
 
     model = NMF(2, beta_loss=losses.KullbackLeibler(), max_iter=20).fit(planted())
     again = load_model(save_model(tmp_path / "model", model))
-    assert again.beta_loss == 1.0
+    assert type(again.beta_loss) is losses.KullbackLeibler
     np.testing.assert_allclose(again.transform(planted()), model.transform(planted()), rtol=1e-6)
-    with pytest.raises(ValueError, match="a name or a number"):
+    with pytest.raises(ValueError, match=r"beta_loss: got .* class of your own"):
         save_model(tmp_path / "mine", NMF(2, beta_loss=Mine(1.5), max_iter=20).fit(planted()))

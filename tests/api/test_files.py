@@ -17,7 +17,7 @@ from scipy import io as scipy_io
 from scipy import sparse
 
 import partwise
-from partwise import NMF, MiniBatchNMF, files
+from partwise import NMF, MiniBatchNMF, _parts, files, losses, penalties
 from partwise.files import (
     check_folder,
     load_model,
@@ -26,6 +26,7 @@ from partwise.files import (
     save_model,
     write_matrix,
 )
+from tests.laws.declared import LOSSES, PENALTIES, made_for
 
 X = np.array([[1.0, 0.0, 2.5], [0.0, 3.0, 0.1], [4.0, 1e-3, 7.0], [1.0, 1.0, 1.0]])
 ROWS = ["r1", "r 2", "r,3", 'r"4"']
@@ -514,3 +515,90 @@ def test_names_of_wrong_length_are_refused_before_writing(tmp_path, model):
         with pytest.raises(ValueError, match=r"names; wanted \d names"):
             save_model(tmp_path / "m", model, **names)
     assert os.listdir(tmp_path) == []
+
+
+# ---------------------------------------------------------------- losses and penalties
+
+
+def plain(things):
+    return [t for t in things if type(t).__name__ not in ("Bregman", "Prox", "Mine")]
+
+
+@pytest.mark.parametrize("kind", ["loss", "penalty"])
+def test_every_declared_part_comes_back_from_its_description(kind):
+    """JSON and arrays rebuild an object with the same parameters and values."""
+    rng = np.random.default_rng(0)
+    F = rng.random((6, 3))
+    things = LOSSES if kind == "loss" else [*PENALTIES, *made_for((6, 3), 1)]
+    assert len(plain(things)) >= 20
+    for number, thing in enumerate(plain(things)):
+        arrays = {}
+        text = json.dumps(_parts.described(kind, thing, f"at.{number}", arrays))
+        again = _parts.rebuilt(kind, json.loads(text), arrays)
+        assert repr(vars(again).keys()) == repr(vars(thing).keys())
+        if kind == "penalty":
+            assert repr(again) == repr(thing)
+            assert again.value(F) == thing.value(F)
+            np.testing.assert_array_equal(again.gradient(F), thing.gradient(F))
+        else:
+            np.testing.assert_array_equal(again.value(F, F[::-1]), thing.value(F, F[::-1]))
+
+
+def test_a_model_with_objects_is_saved_and_transforms_as_before(tmp_path):
+    links = sparse.random_array((3, 3), density=0.9, rng=0)
+    labels = np.array(["a", None, "b", float("nan")], dtype=object)
+    mask = np.zeros((4, 2), bool)
+    mask[0, 0] = True
+    model = NMF(
+        2,
+        init="random",
+        random_state=0,
+        max_iter=50,
+        tol=0.1,
+        beta_loss=losses.Huber(2.0),
+        penalty_W=[penalties.Labels(0.1, labels), penalties.Fixed(mask, np.full((4, 2), 0.5))],
+        penalty_H=penalties.Graph(0.1, links),
+    ).fit(X)
+    again = load_model(save_model(tmp_path / "m", model))
+    assert again.beta_loss.delta == 2.0
+    assert [v for v in again.penalty_W[0].labels if v is not None] == ["a", "b"]
+    np.testing.assert_array_equal(again.penalty_W[1].mask, mask)
+    np.testing.assert_array_equal(
+        again.penalty_H.weights.toarray(), model.penalty_H.weights.toarray()
+    )
+    np.testing.assert_array_equal(again.fit_transform(X), model.W_)
+    assert read_info(tmp_path / "m")["parameters"]["beta_loss"] == {"loss": "huber", "delta": 2.0}
+    assert {"penalty_H.weights.indptr", "penalty_W.1.mask"} <= set(
+        np.load(tmp_path / "m" / "factors.npz").files
+    )
+
+
+class Mine(penalties.L1):
+    """A penalty of the user's own, with plain parameters."""
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("penalty_W", penalties.Prox(np.sum, lambda F, step: np.maximum(F - step, 0))),
+        ("penalty_W", [penalties.L2(1.0), Mine(1.0)]),
+        ("beta_loss", losses.Bregman(np.square, lambda y: 2 * y, lambda y: 0 * y + 2)),
+    ],
+    ids=["functions", "own class", "loss of functions"],
+)
+def test_what_cannot_be_written_without_pickling_is_refused(tmp_path, model, name, value):
+    other = NMF(2).set_params(**{name: value})
+    other.__dict__.update({k: v for k, v in vars(model).items() if k.endswith("_")})
+    with pytest.raises(ValueError, match=f"{name}.*functions or is a class of your own.*pickling"):
+        save_model(tmp_path / "m", other)
+    assert not any(tmp_path.iterdir())
+
+
+def test_a_parameter_of_another_version_is_told(tmp_path, model):
+    folder = save_model(tmp_path / "m", model)
+    info = read_info(folder)
+    for broken in ({"loss": "hyper"}, {"loss": "huber", "gamma": 1}, {"loss": "huber"}):
+        info["parameters"]["beta_loss"] = broken
+        (folder / "model.json").write_text(json.dumps(info))
+        with pytest.raises(ValueError, match="parameters of this version"):
+            load_model(folder)

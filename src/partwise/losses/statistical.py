@@ -44,11 +44,11 @@ class NegativeBinomial(Loss):
     dispersion = 1.0
 
     def __init__(self, size: float) -> None:
-        self.failures = positive("size", size)
-        self.name = f"negative binomial divergence with size={self.failures:g}"
+        self.size = positive("size", size)
+        self.name = f"negative binomial divergence with size={self.size:g}"
 
     def value(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-        poisson, r = KullbackLeibler(), self.failures
+        poisson, r = KullbackLeibler(), self.size
         beside = np.add(x, r, dtype=np.float64), np.add(y, r, dtype=np.float64)
         found: np.ndarray = np.maximum(poisson.value(x, y) - poisson.value(*beside), 0)
         return found
@@ -57,17 +57,17 @@ class NegativeBinomial(Loss):
         return x / y
 
     def positive(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-        r = y.dtype.type(self.failures)
+        r = y.dtype.type(self.size)
         return (x + r) / (y + r)
 
     def typical(self, mean: float) -> float:
-        return mean * self.failures / (mean + self.failures)
+        return mean * self.size / (mean + self.size)
 
     def rescaled(self, c: float) -> NegativeBinomial:
-        return NegativeBinomial(c * self.failures)
+        return NegativeBinomial(c * self.size)
 
     def _drawn(self, y: np.ndarray, rng: np.random.Generator, phi: float) -> np.ndarray:
-        r = self.failures / phi
+        r = self.size / phi
         return phi * rng.negative_binomial(r, r / (r + y / phi))
 
 

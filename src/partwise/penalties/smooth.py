@@ -104,24 +104,26 @@ class Graph(Scaled):
         A = (A + A.T) / 2
         A = sparse.csr_array(A - sparse.diags_array(A.diagonal()))
         self.normalized = normalized
+        self.weights = A
+        self.normalized = normalized
         self.dimension = A.shape[0]
         degrees = np.asarray(A.sum(axis=1)).reshape(-1)
-        self.laplacian = sparse.csr_array(sparse.diags_array(degrees) - A)
+        self._laplacian = sparse.csr_array(sparse.diags_array(degrees) - A)
         if normalized:
             root = sparse.diags_array(np.where(degrees > 0, degrees, 1.0) ** -0.5)
-            self.laplacian = sparse.csr_array(root @ self.laplacian @ root)
+            self._laplacian = sparse.csr_array(root @ self._laplacian @ root)
 
     def value(self, F: np.ndarray) -> float:
-        return 0.5 * self.strength * float(np.sum(F * (self.laplacian @ F), dtype=np.float64))
+        return 0.5 * self.strength * float(np.sum(F * (self._laplacian @ F), dtype=np.float64))
 
     def gradient(self, F: np.ndarray) -> np.ndarray:
-        return (self.strength * (self.laplacian @ F)).astype(F.dtype)
+        return (self.strength * (self._laplacian @ F)).astype(F.dtype)
 
     def prox(self, F: np.ndarray, step: float) -> np.ndarray:
         from scipy.sparse.linalg import splu
 
         one = sparse.eye_array(len(F), format="csc")
-        system = sparse.csc_array(one + step * self.strength * self.laplacian)
+        system = sparse.csc_array(one + step * self.strength * self._laplacian)
         return splu(system).solve(np.ascontiguousarray(F, np.float64)).astype(F.dtype)
 
 
