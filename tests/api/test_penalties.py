@@ -5,7 +5,12 @@ import pytest
 from scipy import sparse
 from sklearn.base import clone
 
-from partwise import NMF, UnsupportedCombinationError, non_negative_factorization
+from partwise import (
+    NMF,
+    MiniBatchNMF,
+    UnsupportedCombinationError,
+    non_negative_factorization,
+)
 from partwise import penalties as P
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -168,3 +173,36 @@ def test_penalties_survive_a_clone():
 def test_penalties_that_leave_nothing_are_warned_about():
     with pytest.warns(UserWarning, match="drove all components to zero"):
         NMF(3, penalty_W=P.L1(1e4), penalty_H=P.L1(1e4)).fit(draw())
+
+
+@pytest.mark.parametrize("batch_size", [60, 20])
+@pytest.mark.parametrize("loss", ["frobenius", "kullback-leibler"])
+def test_batches_share_the_penalties_of_all_rows(loss, batch_size):
+    """They end near the optimum of the whole, that of a penalty on H counted once."""
+    rng = np.random.default_rng(0)
+    X = rng.random((60, 5)) @ rng.random((5, 20))
+    each = {"penalty_W": P.L2(0.5), "penalty_H": P.L2(0.5)}
+    whole = NMF(3, beta_loss=loss, max_iter=2000, **each).fit(X)
+    how = {"max_iter": 300, "tol": 0, "max_no_improvement": None, "batch_size": batch_size}
+    batches = MiniBatchNMF(3, beta_loss=loss, **how, **each).fit(X)
+    assert batches.objective_ == pytest.approx(whole.objective_, rel=0.01)
+    stronger = MiniBatchNMF(3, beta_loss=loss, **how, penalty_W=P.L2(0.5), penalty_H=P.L2(2.0))
+    assert stronger.fit(X).objective_ > 1.2 * batches.objective_
+
+
+def test_batches_keep_fixed_entries_and_refuse_what_they_cannot_serve():
+    X = draw()
+    mask = np.arange(24).reshape(8, 3) < 5
+    model = MiniBatchNMF(3, batch_size=6, tol=0, max_iter=3, penalty_H=P.Fixed(mask, 0.4 * mask))
+    assert (model.fit(X).components_.T[mask] == 0.4).all()
+    assert (model.partial_fit(X[:6]).components_.T[mask] == 0.4).all()
+    for name, penalty in (("W", P.Simplex()), ("H", P.Smooth(1.0))):
+        with pytest.raises(UnsupportedCombinationError, match=f"of {name} .*Use NMF"):
+            MiniBatchNMF(3, **{f"penalty_{name}": penalty}).fit(X)
+
+
+@pytest.mark.parametrize("solver", ["cd", "mu", "pgd"])
+def test_fixed_entries_as_an_object_take_their_values(solver):
+    mask = np.arange(24).reshape(8, 3) < 5
+    model = NMF(3, solver=solver, max_iter=5, tol=0, penalty_H=P.Fixed(mask, 0.4 * mask))
+    assert (model.fit(draw()).components_.T[mask] == 0.4).all()

@@ -251,6 +251,9 @@ def bind(
     for name, dimension in model.dimensions(data.shape).items():
         if name not in factors:
             factors = {**factors, name: np.zeros((dimension, n_components), data.dtype)}
+        for penalty in penalties[name]:
+            if penalty.free() is not None:  # solvers leave these entries where they are
+                factors = {**factors, name: penalty.prox(factors[name], 0.0)}
     return Problem(data, model, loss, factors, penalties)
 
 

@@ -15,6 +15,7 @@ from partwise.data import as_data
 from partwise.estimators import _runs
 from partwise.estimators._base import BaseNMF
 from partwise.estimators._units import Unit
+from partwise.penalties import Penalty
 from partwise.problem import Problem
 from partwise.solvers import Memory, MiniBatch
 
@@ -46,6 +47,10 @@ class MiniBatchNMF(BaseNMF):
     n_components, init, beta_loss, tol, max_iter, alpha_W, alpha_H, l1_ratio, random_state, \
 verbose
         As for `NMF`; an iteration is one pass over X.
+    penalty_W, penalty_H : Penalty, list of Penalty or None, default=None
+        As for `NMF`, those that are linear or quadratic in each row of a factor: `L1`, `L2`,
+        `SquaredL1`, `Orthogonal` and `Fixed`. A batch carries its share of those of H. Others
+        are refused, since they need all rows at once or a proximal map.
     batch_size : int, default=1024
         Rows per batch.
     max_no_improvement : int or None, default=10
@@ -101,6 +106,8 @@ verbose
             for name, allowed in BaseNMF._parameter_constraints.items()
             if name not in ("n_init", "n_jobs", "max_time")
         },
+        "penalty_W": [Penalty, list, tuple, None],
+        "penalty_H": [Penalty, list, tuple, None],
         "max_no_improvement": [Interval(Integral, 1, None, closed="left"), None],
         "batch_size": [Interval(Integral, 1, None, closed="left")],
         "forget_factor": [Interval(Real, 0, 1, closed="both")],
@@ -122,6 +129,8 @@ verbose
         alpha_W: float = 0.0,
         alpha_H: float | str = "same",
         l1_ratio: float = 0.0,
+        penalty_W: Any = None,
+        penalty_H: Any = None,
         forget_factor: float = 0.7,
         fresh_restarts: bool = False,
         fresh_restarts_max_iter: int = 30,
@@ -139,6 +148,8 @@ verbose
         self.alpha_W = alpha_W
         self.alpha_H = alpha_H
         self.l1_ratio = l1_ratio
+        self.penalty_W = penalty_W
+        self.penalty_H = penalty_H
         self.forget_factor = forget_factor
         self.fresh_restarts = fresh_restarts
         self.fresh_restarts_max_iter = fresh_restarts_max_iter

@@ -73,7 +73,10 @@ class MiniBatch(Solver):
     """
 
     name = "minibatch"
-    needs = "a bilinear model and a loss with a majorizer"
+    needs = (
+        "a bilinear model, a loss with a majorizer, and penalties that are linear or quadratic in "
+        "each row of a factor"
+    )
     monotone = False
 
     def __init__(
