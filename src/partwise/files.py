@@ -251,7 +251,7 @@ def save_model(
     ----------
     folder : path
         The folder to make; its parents are made too.
-    model : NMF or MiniBatchNMF
+    model : NMF, MiniBatchNMF or NonSmoothNMF
         A fitted estimator.
     W : ndarray of shape (n_samples, n_components), optional
         The weights of the samples; by default the model's ``W_``.
@@ -518,7 +518,7 @@ def load_model(folder: str | os.PathLike[str]) -> Any:
 
     Returns
     -------
-    NMF or MiniBatchNMF
+    NMF, MiniBatchNMF or NonSmoothNMF
         With its parameters, ``components_``, ``W_`` and the results of its fit. What is no
         number, text or None among the parameters, such as a random generator, is not kept;
         `partial_fit` goes on from the components.
@@ -530,7 +530,8 @@ def load_model(folder: str | os.PathLike[str]) -> Any:
     import partwise
 
     path, info = Path(folder), read_info(folder)
-    classes = {"NMF": partwise.NMF, "MiniBatchNMF": partwise.MiniBatchNMF}
+    known = (partwise.NMF, partwise.MiniBatchNMF, partwise.NonSmoothNMF)
+    classes = {cls.__name__: cls for cls in known}
     if info.get("class") not in classes:
         raise _broken_model(path, f"class {info.get('class')!r}", " or ".join(classes))
     arrays = _read_factors(path, info)

@@ -441,7 +441,8 @@ class Problem:
         # The statistics of the first factor, or of the rows of it that are here.
         first = self.model.names[0]
         if kind == "entries":
-            return Entries(self.data, self.factors[self.model.names[1]], shared, 0.0)
+            design: Any = self.model.as_product(self.factors)
+            return Entries(self.data, design[1], shared, 0.0)
         if kind == "split" and not self.loss.quadratic:
             return self._split_block(first)
         normal = Normal(shared, self.model.adjoint(self.data, self.factors, first))

@@ -103,8 +103,13 @@ def made_for(shape, seed):
     ]
 
 
-MODELS = {"bilinear": models.Bilinear(3), "cp": models.CP(3, order=3), "cp4": models.CP(2, order=4)}
-SHAPES = {"bilinear": (13, 9), "cp": (7, 6, 5), "cp4": (5, 4, 3, 3)}
+MODELS = {
+    "bilinear": models.Bilinear(3),
+    "non-smooth": models.NonSmooth(3, theta=0.4),
+    "cp": models.CP(3, order=3),
+    "cp4": models.CP(2, order=4),
+}
+SHAPES = {"bilinear": (13, 9), "non-smooth": (13, 9), "cp": (7, 6, 5), "cp4": (5, 4, 3, 3)}
 # Solvers by name, and the variants that a user can ask for as objects.
 ALL_SOLVERS = {name: make() for name, make in SOLVERS.items()} | {
     "shuffled": solvers.CoordinateDescent(shuffle=True),

@@ -70,7 +70,7 @@ def law_objective_never_rises(problem, solver, seed=0, iterations=25):
     seed=seeds,
 )
 def test_objective_never_rises(loss, name, model, dtype, obeyed, storage, seed):
-    storage = storage if model == "bilinear" else "dense"
+    storage = storage if len(SHAPES[model]) == 2 else "dense"
     problem = draw_problem(loss, model, dtype, obeyed, seed, storage)
     solver = ALL_SOLVERS[name]
     if serves(solver, problem) and solver.monotone:
@@ -170,7 +170,7 @@ QUADRATIC = [
 @pytest.mark.parametrize(
     "obeyed", [(), (penalties.L1(0.2),), (penalties.L2(0.5),)], ids=["plain", "L1", "L2"]
 )
-@pytest.mark.parametrize("model", ["bilinear", "cp"])
+@pytest.mark.parametrize("model", ["bilinear", "non-smooth", "cp"])
 def test_every_solver_of_quadratics_ends_at_the_same_stationary_point(model, obeyed):
     """From one start, whose valley has one bottom: the model to 1e-6."""
     assert {"cd", "hals", "anls-as", "anls-bpp", "nenmf", "pg", "gcd", "mu-lin"} <= set(QUADRATIC)
@@ -218,7 +218,7 @@ def test_a_component_that_explains_nothing_comes_back(name):
 
 
 @pytest.mark.parametrize("loss", MAJORIZED, ids=label)
-@pytest.mark.parametrize("model", ["bilinear", "cp"])
+@pytest.mark.parametrize("model", ["bilinear", "non-smooth", "cp"])
 def test_kkt_residual_vanishes_under_multiplicative_updates(loss, model):
     """They crawl: towards a zero like 1/t. The residual must fall, and keep falling."""
     X = draw_data(SHAPES[model], 3, loss, zeros=0) + 0.1
@@ -354,7 +354,7 @@ def test_scale_of_the_data_does_not_matter_to_proximal_steps(c, start, loss):
 
 
 @pytest.mark.parametrize("penalty", PENALTIES, ids=repr)
-@pytest.mark.parametrize("model", ["bilinear", "cp"])
+@pytest.mark.parametrize("model", ["bilinear", "non-smooth", "cp"])
 @pytest.mark.parametrize("loss", [losses.Frobenius(), losses.KullbackLeibler()], ids=label)
 def test_objective_never_rises_with_any_penalty(penalty, model, loss):
     """Every penalty meets a solver, in every factor; the residual says how far it got."""

@@ -5,5 +5,14 @@ from partwise.estimators.function import non_negative_factorization
 from partwise.estimators.least_squares import nnls, nnqp
 from partwise.estimators.mini_batch_nmf import MiniBatchNMF
 from partwise.estimators.nmf import NMF
+from partwise.estimators.presets import NonSmoothNMF
 
-__all__ = ["NMF", "FitState", "MiniBatchNMF", "nnls", "nnqp", "non_negative_factorization"]
+__all__ = [
+    "NMF",
+    "FitState",
+    "MiniBatchNMF",
+    "NonSmoothNMF",
+    "nnls",
+    "nnqp",
+    "non_negative_factorization",
+]

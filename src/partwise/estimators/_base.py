@@ -22,6 +22,7 @@ from partwise.estimators._explain import Explained, explained
 from partwise.estimators._units import Unit
 from partwise.init import STARTS
 from partwise.losses import NAMED, Loss, as_loss
+from partwise.models import Bilinear
 from partwise.solvers import project_rows
 
 __all__ = ["BaseNMF"]
@@ -66,6 +67,15 @@ class BaseNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
             self.__dict__.clear()
             self.__dict__.update(before)
             raise
+
+    def _model(self, n_components: int) -> Bilinear:
+        return Bilinear(n_components)
+
+    def _product(self, W: Any, components: np.ndarray) -> tuple[Any, np.ndarray]:
+        # W and the (k, n_features) array whose product with it is X̂.
+        model = self._model(len(components))
+        W, parts = model.as_product({"W": W, "H": components.T})
+        return W, parts.T
 
     # --- fitting -------------------------------------------------------------------------
 
@@ -163,7 +173,7 @@ class BaseNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
             Dense; cost O(n_samples · n_features · k).
         """
         check_is_fitted(self, "components_")
-        return X @ self.components_
+        return X @ self._product(X, self.components_)[1]
 
     def score(self, X: Any, y: Any = None) -> float:
         """Return minus the mean misfit per entry of X, with W found for it; higher is better.
@@ -221,7 +231,8 @@ class BaseNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
             X = self._check_data(X, reset=False)
             W = self._project(X)[0] if W is None else np.asarray(W)
             unit = Unit.of(X, self._degree)
-            H = np.ascontiguousarray(unit.factor_in(self.components_).T)
+            parts = self._product(W, self.components_)[1]
+            H = np.ascontiguousarray(unit.factor_in(parts).T)
             shares = explained(as_data(unit.data_in(X)), unit.factor_in(W), H)
         return getattr(shares, choices[per])
 
@@ -277,7 +288,8 @@ class BaseNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         check_is_fitted(self, "components_")
         W = self._training("W_", "all rows to fit instead of partial_fit")
         if by == "usage":
-            key = W.sum(axis=0, dtype=np.float64) * self.components_.sum(axis=1, dtype=np.float64)
+            parts = self._product(W, self.components_)[1]
+            key = W.sum(axis=0, dtype=np.float64) * parts.sum(axis=1, dtype=np.float64)
         elif by == "variance":
             key = self._training("_explained", "all rows to fit").component
         else:
@@ -339,7 +351,7 @@ class BaseNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
             W = self._training("W_", "X")
         else:
             W = self._project(self._check_data(X, reset=False))[0]
-        contribution = W * self.components_.sum(axis=1)
+        contribution = W * self._product(W, self.components_)[1].sum(axis=1)
         return np.where(contribution.max(axis=1) > 0, contribution.argmax(axis=1), -1)
 
     # --- what scikit-learn asks ------------------------------------------------------------

@@ -247,7 +247,7 @@ def bind(
         name: tuple(p.rescaled(scale, 2.0**unit.power) if unit.power else p for p in terms)
         for name, terms in penalties_of(est, data.shape, fixed, given).items()
     }
-    model = Bilinear(n_components)
+    model = est._model(n_components)
     for name, dimension in model.dimensions(data.shape).items():
         if name not in factors:
             factors = {**factors, name: np.zeros((dimension, n_components), data.dtype)}
@@ -315,7 +315,7 @@ class Job:
     def factors(self, number: int, rng: np.random.Generator) -> tuple[str, dict[str, np.ndarray]]:
         """Return the name of the start of a run and its factors, in the unit of the data."""
         init, k = self.est.init, self.start.n_components
-        model = Bilinear(k)
+        model = self.est._model(k)
         if callable(init):
             start = _start_of_callable(self.est, self.X, k, int(rng.integers(2**31 - 1)))
             return _name_of(init), oriented(start, self.unit)
@@ -410,6 +410,8 @@ def _outcome(
     result, problem, init = chosen
     degree = problem.loss.degree
     W, H = problem.factors["W"], problem.factors["H"]
+    product = problem.model.as_product(problem.factors)
+    assert product is not None
     with np.errstate(over="ignore", under="ignore"):
         error = np.sqrt(2 * max(problem.loss_value(result.objective), 0.0)) * np.exp2(
             unit.power * degree
@@ -430,7 +432,7 @@ def _outcome(
         solver=result.solver,
         init=init,
         seed=seed,
-        explained=explained(problem.data, W, H),
+        explained=explained(problem.data, *product),
         share=problem.model.total(problem.factors) / max(problem.data.sum(), np.finfo(float).tiny)
         if problem.data.sum() > 0
         else 1.0,
