@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -208,6 +209,11 @@ class Problem:
         float or None
             The penalized objective afterwards, if that is known without another pass over X.
         """
+        above = self._majorized() if kind == "normal" else self
+        if above is not self:
+            value = above.sweep(update, kind)
+            excess = above._penalty_value(self.free) - self._penalty_value(self.free)
+            return None if value is None else value - excess
         remaining = list(self.free)
         ahead: Any = None
         known: float | None = None
@@ -219,6 +225,20 @@ class Problem:
             known = self._move(name, update, kind, ahead, judge=name == remaining[-1])
             ahead = None
         return None if known is None else self._objective_from(remaining[-1], known, kind)
+
+    def _majorized(self) -> Problem:
+        # With quadratics above penalties that have them, touching at the current factors.
+        found = {
+            name: tuple(p.majorized(self.factors[name]) if p.bounded else p for p in obeyed)
+            for name, obeyed in self.penalties.items()
+            if name in self.free and any(p.bounded for p in obeyed)
+        }
+        if not found:
+            return self
+        self._turned, self._cut  # noqa: B018, which are shared
+        above = copy.copy(self)
+        above.penalties = {**self.penalties, **found}
+        return above
 
     def _move(
         self, name: str, update: Update, kind: str, plain: Any = None, *, judge: bool = False

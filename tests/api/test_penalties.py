@@ -1,5 +1,7 @@
 """Penalty objects in the estimators: what solves them, what they mean, what is refused."""
 
+import warnings
+
 import numpy as np
 import pytest
 from scipy import sparse
@@ -32,7 +34,7 @@ OBJECTS = [
     (P.Labels(0.1, [0, 0, 1, 1, -1, -1, 2, 2]), "pgd"),
     (P.Monotone(), "pgd"),
     (P.Unimodal(), "pgd"),
-    (P.MinVolume(0.1), "pgd"),
+    (P.MinVolume(0.1), "cd"),
     (P.OnePerRow(), "pgd"),
     (P.Decorrelated(0.1), "pgd"),
     (P.Prox(lambda F: 0.0, lambda F, t: np.maximum(F, 0)), "pgd"),
@@ -206,3 +208,24 @@ def test_fixed_entries_as_an_object_take_their_values(solver):
     mask = np.arange(24).reshape(8, 3) < 5
     model = NMF(3, solver=solver, max_iter=5, tol=0, penalty_H=P.Fixed(mask, 0.4 * mask))
     assert (model.fit(draw()).components_.T[mask] == 0.4).all()
+
+
+@pytest.mark.parametrize("solver", ["cd", "hals", "anls-bpp", "nenmf", "gcd", "pgd"])
+@pytest.mark.parametrize("storage", [np.asarray, sparse.csr_array])
+def test_volumes_by_a_quadratic_above_them(solver, storage):
+    """Solvers of quadratics lower what "pgd" lowers, never rise, and tell the true objective."""
+    rng = np.random.default_rng(0)
+    X = rng.dirichlet(np.full(4, 0.5), 100) @ rng.random((4, 30))
+    volume, size = P.MinVolume(0.5, delta=0.1), P.L2(0.1)
+    how = {"init": "random", "random_state": 0, "max_iter": 400, "tol": 1e-5}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model = NMF(4, solver=solver, penalty_H=volume, penalty_W=size, **how).fit(storage(X))
+    W, H = model.W_, model.components_.T
+    wanted = 0.5 * np.sum((X - W @ H.T) ** 2) + volume.value(H) + size.value(W)
+    assert model.objective_ == pytest.approx(wanted, rel=1e-9)
+    assert (np.diff(model.objective_history_) <= 1e-12 * wanted).all()
+    best = NMF(4, penalty_H=volume, penalty_W=size, **{**how, "max_iter": 3000}).fit(X)
+    assert best.solver_ == "cd"
+    assert best.converged_
+    assert best.objective_ * (1 - 1e-9) <= model.objective_ <= best.objective_ * 1.03

@@ -31,6 +31,8 @@ class Penalty(ABC):
         The penalty can be folded into the quadratic (Gram, Cross) of any rows by `shift`, and
         into (negative, positive) by `slope`: it is linear or quadratic in F, and separable by
         rows. Constraints that all solvers keep anyway declare it too.
+    bounded : bool
+        `majorized` gives a penalty above it that shifts.
     power : {1, 2}
         The majorizer of the penalty in multiplicative updates is linear, or quadratic, in
         each entry.
@@ -52,6 +54,7 @@ class Penalty(ABC):
     convex: bool = True
     smooth: bool = False
     shifts: bool = False
+    bounded: bool = False
     power: int = 1
     constraint: bool = False
     cone: bool = False
@@ -81,6 +84,10 @@ class Penalty(ABC):
     def shift(self, gram: np.ndarray, cross: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the Gram and cross products of the quadratic plus this penalty."""
         return gram, cross
+
+    def majorized(self, F: np.ndarray) -> Penalty:
+        """Return one that shifts: never below this one, and equal at F, up to a constant."""
+        return self
 
     def slope(self, F: np.ndarray) -> np.ndarray | float:
         """Return the derivative at F ≥ 0 of a penalty that shifts, which is ≥ 0."""

@@ -47,7 +47,7 @@ class Alternating(Solver):
                     return (
                         f"the penalty {penalty.name} of {name} leaves a quadratic that bends down"
                     )
-        return unfolded(problem)
+        return unfolded(problem, "normal")
 
     def start(self, problem: Problem, rng: Any) -> State:
         return State()

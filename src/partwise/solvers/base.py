@@ -61,11 +61,14 @@ class Solver(ABC):
         return objective
 
 
-def unfolded(problem: Problem) -> str | None:
-    """Return which penalty of a factor that moves is no part of the statistics, or None."""
+def unfolded(problem: Problem, kind: str = "split") -> str | None:
+    """Return which penalty of a factor that moves is no part of the statistics, or None.
+
+    In those of ``kind="normal"`` there is a quadratic above the penalty, where it has one.
+    """
     for name in problem.free:
         for penalty in problem.penalties[name]:
-            if penalty.shifts:
+            if penalty.shifts or (penalty.bounded and kind == "normal"):
                 continue
             if penalty.separable in ("entries", "rows"):
                 return f"the penalty {penalty.name} of {name} is neither linear nor quadratic"

@@ -75,7 +75,7 @@ class CoordinateDescent(Solver):
     def lacks(self, problem: Problem) -> str | None:
         if not problem.loss.quadratic:
             return f"the {problem.loss.name} is not quadratic"
-        return unfolded(problem)
+        return unfolded(problem, "normal")
 
     def start(self, problem: Problem, rng: Any) -> Momentum:
         penalized = any(
