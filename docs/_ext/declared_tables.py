@@ -65,6 +65,7 @@ FIXED = Fixed(np.eye(3, 1, dtype=bool), np.ones((3, 1)))
 # One of each, for three rows.
 PENALTIES = [
     parts.NonNegative(),
+    parts.Free(),
     parts.Fixed(np.ones((3, 1), bool), np.ones((3, 1))),
     parts.Box(),
     parts.L1(1),

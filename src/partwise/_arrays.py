@@ -66,10 +66,13 @@ def _where(X: Matrix, bad: np.ndarray, first_row: int = 0) -> tuple[int, ...]:
     return row + first_row, *others
 
 
-def check_entries(X: Matrix, subject: str, *, first_row: int | None = None) -> None:
+def check_entries(
+    X: Matrix, subject: str, *, first_row: int | None = None, signed: bool = False
+) -> None:
     """Raise ValueError if ``X`` holds NaN, infinite or negative entries, and say where.
 
-    ``first_row``: where X is a block of rows of a larger matrix, the number of its first row.
+    ``signed``: negative entries are allowed. ``first_row``: where X is a block of rows of a larger
+    matrix, the number of its first row.
     """
     stored = _stored(X)
     start, among = first_row or 0, ""
@@ -91,7 +94,7 @@ def check_entries(X: Matrix, subject: str, *, first_row: int | None = None) -> N
                         "a division by zero before this step.",
                     )
                 )
-    if low < 0:
+    if low < 0 and not signed:
         bad = stored < 0
         raise ValueError(
             explain(
@@ -100,7 +103,8 @@ def check_entries(X: Matrix, subject: str, *, first_row: int | None = None) -> N
                 f"the first at {_where(X, bad, start)}",
                 "entries ≥ 0",
                 "If they are noise around zero, clip them with np.maximum(X, 0); "
-                "if they carry meaning, this model does not fit the data.",
+                "if they carry meaning, take the squared loss and let a factor have any sign: "
+                "penalty_W=partwise.penalties.Free().",
             )
         )
 
@@ -112,10 +116,12 @@ def check_start(
     subject: str,
     *,
     known: bool = False,
+    signed: bool = False,
 ) -> np.ndarray:
     """Return a start factor as an array, or raise with what is wrong with it.
 
-    A ``known`` factor is not moved from there, and may be zero.
+    A ``known`` factor is not moved from there, and may be zero; a ``signed`` one may have negative
+    entries.
 
     Raises
     ------
@@ -147,7 +153,7 @@ def check_start(
             f"Convert it with .astype(np.{dtype})."
         )
         raise TypeError(message)
-    check_entries(array, subject)
+    check_entries(array, subject, signed=signed)
     if not known and not array.any():
         message = (
             f"Array passed to {subject} is full of zeros, from where no solver can start. "

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from partwise.data.base import even_blocks
-from partwise.penalties import Penalty, prox_residual
+from partwise.penalties import Penalty, is_signed, prox_residual
 
 __all__ = ["Size", "column_squares", "factor_residual"]
 
@@ -51,9 +51,9 @@ def factor_residual(
     if scale == 0:
         return 0.0 if not np.any(slope < 0) else 1.0
     step = np.divide(f, p, out=np.zeros_like(f), where=p > 0)
-    total = 0.0
+    total, lowest = 0.0, -np.inf if is_signed(obeyed) else 0.0
     for i in pieces:
-        residual = (F[i] - np.maximum(0.0, F[i] - _over(slope[i], size) * step)) * p
+        residual = (F[i] - np.maximum(lowest, F[i] - _over(slope[i], size) * step)) * p
         total += float(np.sum(np.square(residual * free[i] if free.shape[0] else residual)))
     return float(np.sqrt(total) / scale)
 

@@ -18,7 +18,7 @@ from partwise._threads import each, spans
 from partwise.data import Data
 from partwise.losses import Loss
 from partwise.models import Model
-from partwise.penalties import NonNegative, Penalty, joint_prox
+from partwise.penalties import NonNegative, Penalty, is_signed, joint_prox, sign_settled
 
 __all__ = ["Entries", "Normal", "Problem", "Split"]
 
@@ -61,7 +61,8 @@ class Problem:
     def __post_init__(self) -> None:
         self.free = self.free or self.model.names
         self.penalties = {
-            name: tuple(self.penalties.get(name, (NonNegative(),))) for name in self.model.names
+            name: sign_settled(self.penalties.get(name, (NonNegative(),)))
+            for name in self.model.names
         }
         self.check_domain()
 
@@ -77,6 +78,11 @@ class Problem:
                     "changes the answer.",
                 )
             )
+
+    @property
+    def signed(self) -> tuple[str, ...]:
+        """The factors whose entries may have any sign."""
+        return tuple(name for name, obeyed in self.penalties.items() if is_signed(obeyed))
 
     # --- scales that make every tolerance relative -------------------------------------
 
@@ -351,13 +357,14 @@ class Problem:
         change with the scale of X, of the loss, or between the factors. With penalties that
         are no part of `split` it is `partwise.penalties.prox_residual`.
         """
+        signed = self.signed
         slopes = {name: np.empty_like(self.factors[name]) for name in self.free}
         sizes: dict[str, dict[int, Size]] = {name: {} for name in self.free}
 
         def look(name: str, rows: slice, F: np.ndarray, split: Split, free: np.ndarray) -> None:
             positive = split.positive
             slopes[name][rows] = positive - split.negative
-            sizes[name][rows.start] = column_squares(positive)
+            sizes[name][rows.start] = column_squares(np.abs(positive) if signed else positive)
 
         self.sweep(look, "split")  # one pass over X for all factors
 
@@ -468,8 +475,11 @@ class Problem:
         normal = Normal(shared, self.model.adjoint(self.data, self.factors, first))
         if kind == "normal":
             return normal
-        positive = np.maximum(self.factors[first] @ normal.gram, 0)
-        return Split(np.maximum(normal.cross, 0), positive)
+        above, below = self.factors[first] @ normal.gram, normal.cross
+        if self.signed:
+            parts = [(np.maximum(F, 0), np.maximum(-F, 0)) for F in (above, below)]
+            return Split(parts[1][0] + parts[0][1], parts[0][0] + parts[1][1])
+        return Split(np.maximum(below, 0), np.maximum(above, 0))
 
     def _summed_up(self, name: str, kind: str) -> Any:
         # The statistics of data that come in blocks of rows: joined for the first factor,

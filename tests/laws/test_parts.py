@@ -298,6 +298,19 @@ def test_fixed_entries_follow_their_rows():
     assert Fixed(mask, values).rescaled(3.0, 2.0).value(values / 2) == 0
 
 
+@pytest.mark.parametrize("penalty", [p for p in PENALTIES if p.bounded], ids=repr)
+@given(seed=seeds)
+def test_quadratics_above_a_penalty_touch_it(penalty, seed):
+    F, Z = np.random.default_rng(seed).random((2, 6, 3))
+    above = penalty.majorized(F)
+    assert above.shifts
+    rise = penalty.value(Z) - penalty.value(F)
+    assert above.value(Z) - above.value(F) >= rise - 1e-12
+    gram, cross = above.shift(np.zeros((3, 3)), np.zeros((6, 3)))
+    np.testing.assert_allclose(F @ gram - cross, penalty.gradient(F), rtol=1e-9)
+    assert above.value(Z) == pytest.approx(0.5 * np.sum((Z.T @ Z) * gram), rel=1e-9)
+
+
 def test_non_negativity_is_a_set():
     assert NonNegative().value(np.array([[0.0, 1.0]])) == 0
     assert NonNegative().value(np.array([[-1e-9, 1.0]])) == np.inf

@@ -6,11 +6,22 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from partwise import init, kernels, losses
+from partwise import _stationarity, init, kernels, losses
 from partwise.data import Dense, views
 from partwise.init import starts
-from partwise.models import CP, Bilinear
-from partwise.penalties import L1, L2, Fixed, GroupLasso, Simplex, Smooth, TotalVariation, joint
+from partwise.models import CP, Bilinear, NonSmooth
+from partwise.penalties import (
+    L1,
+    L2,
+    Fixed,
+    Free,
+    GroupLasso,
+    MinVolume,
+    Simplex,
+    Smooth,
+    TotalVariation,
+    joint,
+)
 from partwise.problem import Normal, Problem
 from partwise.solvers import (
     Momentum,
@@ -330,7 +341,48 @@ def elasticity_too_narrow(patch):
     patch.setattr(losses.Bregman, "__init__", wrong)
 
 
+def smoothing_forgotten(patch):
+    patch.setattr(NonSmooth, "gram", Bilinear.gram)
+
+
+def quadratic_below_the_volume(patch):
+    right = MinVolume.majorized
+
+    def wrong(self, F):
+        above = right(self, F)
+        above.matrix = above.matrix / 2
+        return above
+
+    patch.setattr(MinVolume, "majorized", wrong)
+
+
+def residual_of_a_bounded_factor(patch):
+    patch.setattr(_stationarity, "is_signed", lambda obeyed: False)
+
+
+def slope_of_any_sign_clipped(patch):
+    patch.setattr(
+        Problem,
+        "_plain",
+        lambda self, kind, shared, right=Problem._plain: _clipped(right, self, kind, shared),
+    )
+
+
+def _clipped(right, problem, kind, shared):
+    found = right(problem, kind, shared)
+    if kind == "split":
+        found.negative = np.maximum(found.negative - found.loss_positive, 0)
+    return found
+
+
 BUGS = [
+    (smoothing_forgotten, lambda: inner(test_parts.test_model_adjoint_and_gram)("non-smooth", 1)),
+    (quadratic_below_the_volume, lambda: inner(
+        test_parts.test_quadratics_above_a_penalty_touch_it)(MinVolume(0.5, delta=0.3), 1)),
+    (residual_of_a_bounded_factor, lambda: test_solvers.test_residual_vanishes_with_any_penalty(
+        Free())),
+    (slope_of_any_sign_clipped, lambda: test_solvers.test_residual_vanishes_with_any_penalty(
+        Free())),
     (wrong_exponent, lambda: descent(KL, "mu")),
     (penalty_forgotten_by_the_update, lambda: descent(KL, "mu", (L2(5.0),))),
     (wrong_adjoint, lambda: inner(test_parts.test_model_adjoint_and_gram)("cp", 1)),

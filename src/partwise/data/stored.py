@@ -175,24 +175,25 @@ class Stored(Data):
 
     # --- what one pass tells ----------------------------------------------------------------
 
-    def check(self, subject: str) -> None:
+    def check(self, subject: str, *, signed: bool = False) -> None:
         """Raise ValueError at the first block with NaN, infinite or negative entries.
 
-        One pass, which also gathers all sums and extremes.
+        ``signed``: negative ones are allowed. One pass, which also gathers all sums and extremes.
         """
-        self.__dict__.setdefault("_summary", self._gather(subject))
+        self.__dict__.setdefault("_summary", self._gather(subject, signed))
 
     @cached_property
     def _summary(self) -> _Summary:
         return self._gather()
 
-    def _gather(self, subject: str | None = None) -> _Summary:
+    def _gather(self, subject: str | None = None, signed: bool = False) -> _Summary:
+        lowest = -float(np.finfo(np.float64).max) if signed else 0.0
         found = _Summary(np.inf, -np.inf, 0.0, np.empty(self.shape[0]), np.zeros(self.shape[1]))
         for rows, block in self.read():
             inner = list(block.blocks())
             for part, sums in zip(inner, each(_sums, map(block.rows, inner)), strict=True):
-                if subject and not (sums.smallest >= 0 and sums.largest < np.inf):
-                    check_entries(_matrix(block), subject, first_row=rows.start)
+                if subject and not (sums.smallest >= lowest and sums.largest < np.inf):
+                    check_entries(_matrix(block), subject, first_row=rows.start, signed=signed)
                 found.smallest = min(found.smallest, sums.smallest)
                 found.largest = max(found.largest, sums.largest)
                 found.total += sums.total

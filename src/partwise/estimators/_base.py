@@ -23,14 +23,15 @@ from partwise.estimators._units import Unit
 from partwise.init import STARTS
 from partwise.losses import NAMED, Loss, as_loss
 from partwise.models import Bilinear
+from partwise.penalties import is_signed
 from partwise.solvers import project_rows
 
 __all__ = ["BaseNMF"]
 
 _NORMS = {
-    "l1": lambda H: H.sum(axis=1),
+    "l1": lambda H: np.abs(H).sum(axis=1),
     "l2": lambda H: np.sqrt(np.square(H, dtype=np.float64).sum(axis=1)),
-    "max": lambda H: H.max(axis=1),
+    "max": lambda H: np.abs(H).max(axis=1),
 }
 
 
@@ -70,6 +71,11 @@ class BaseNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
 
     def _model(self, n_components: int) -> Bilinear:
         return Bilinear(n_components)
+
+    @property
+    def _signed(self) -> tuple[str, ...]:
+        # The factors whose entries may have any sign.
+        return tuple(name for name in ("W", "H") if is_signed(_runs.objects_of(self, name)))
 
     def _product(self, W: Any, components: np.ndarray) -> tuple[Any, np.ndarray]:
         # W and the (k, n_features) array whose product with it is X̂.

@@ -10,6 +10,7 @@ from sklearn.utils.validation import check_array, validate_data
 from partwise._arrays import check_entries, check_kind
 from partwise._errors import explain
 from partwise.data import Stored, open_reader
+from partwise.losses import as_loss
 
 __all__ = ["check_data"]
 
@@ -37,6 +38,7 @@ def check_data(est: Any, X: Any, *, reset: bool) -> Any:
     reset : bool
         Whether X is what the estimator is fitted to.
     """
+    signed = bool(est._signed) and as_loss(est.beta_loss).quadratic
     X, names = _matrix_and_names(X)
     check_kind(X, "X")
     stored = X if isinstance(X, Stored) else None
@@ -47,11 +49,11 @@ def check_data(est: Any, X: Any, *, reset: bool) -> Any:
     subject = f"{type(est).__name__} (input X)"
     if stored is None:
         X = _validated(est, X, names, reset)
-        check_entries(X, subject)
+        check_entries(X, subject, signed=signed)
         return X
     # An array of this shape that takes no memory meets the checks of one that is in memory.
     _validated(est, np.broadcast_to(np.zeros((), stored.dtype), stored.shape), names, reset)
-    stored.check(subject)
+    stored.check(subject, signed=signed)
     return stored
 
 

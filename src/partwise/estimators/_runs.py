@@ -118,11 +118,15 @@ def check_starts(
     wanted = None if k == "auto" else X.shape[1] if k is None else int(k)
     given = {}
     if H is not None:
-        H = check_start(H, (wanted, X.shape[1]), X.dtype, f"{name} (input H)")
+        H = check_start(
+            H, (wanted, X.shape[1]), X.dtype, f"{name} (input H)", signed="H" in est._signed
+        )
         wanted = len(H)
         given["H"] = H
     if W is not None:
-        W = check_start(W, (X.shape[0], wanted), X.dtype, f"{name} (input W)")
+        W = check_start(
+            W, (X.shape[0], wanted), X.dtype, f"{name} (input W)", signed="W" in est._signed
+        )
         wanted = W.shape[1]
         given["W"] = W
     assert wanted is not None
@@ -169,7 +173,7 @@ def _start_of_callable(est: Any, X: Any, n_components: int, seed: int) -> Start:
                 raise ValueError(explain(which, f"dtype {F.dtype}", "real numbers"))
             with np.errstate(over="ignore"):  # found below
                 F = F.astype(X.dtype, copy=False)
-        given[name] = check_start(F, shape, X.dtype, which)
+        given[name] = check_start(F, shape, X.dtype, which, signed=name in est._signed)
     return Start(n_components, given, {})
 
 
@@ -215,10 +219,15 @@ def penalties_of(
     return found
 
 
+def objects_of(est: Any, name: str) -> list[Penalty]:
+    """Return what an estimator was given as ``penalty_W`` or ``penalty_H``, as a list."""
+    given = getattr(est, f"penalty_{name}", None)
+    return [] if given is None else [given] if isinstance(given, Penalty) else list(given)
+
+
 def _objects(est: Any, name: str, rows: int) -> list[Penalty]:
     # The penalty objects of a factor with so many rows, checked.
-    given = getattr(est, f"penalty_{name}", None)
-    found = [] if given is None else [given] if isinstance(given, Penalty) else list(given)
+    found = objects_of(est, name)
     for penalty in found:
         if not isinstance(penalty, Penalty):
             todo = "Make one from partwise.penalties, for example penalties.L1(0.1)."
@@ -320,14 +329,20 @@ class Job:
             start = _start_of_callable(self.est, self.X, k, int(rng.integers(2**31 - 1)))
             return _name_of(init), oriented(start, self.unit)
         if init == "custom":
-            return init, complete(self.data, model, oriented(self.start, self.unit), rng)
+            given, signed = oriented(self.start, self.unit), self.est._signed
+            return init, complete(self.data, model, given, rng, signed=signed)
         if init == BEST_RANDOM:
             return init, self._best_random(model, rng)
         if init == COMPRESSED:
             return init, self._compressed(model, rng)
         if number > 0 and not draws(init):
             init = "random"  # these have no second draw
-        return make_start(self.data, model, init, rng)
+        return self._make_start(self.data, model, init, rng)
+
+    def _make_start(
+        self, data: Data, model: Bilinear, init: str | None, rng: Any
+    ) -> tuple[str, dict[str, np.ndarray]]:
+        return make_start(data, model, init, rng, signed=self.est._signed)
 
     def _bind(self, factors: dict[str, np.ndarray], data: Data | None = None) -> Problem:
         data = self.data if data is None else data
@@ -341,7 +356,7 @@ class Job:
                 explain(f"init='{COMPRESSED}'", got, "the squared loss", "Use another start.")
             )
         data = compressed(self.data, model.n_components, rng)
-        problem = self._bind(make_start(data, model, None, rng)[1], data)
+        problem = self._bind(self._make_start(data, model, None, rng)[1], data)
         solver, max_time = self.make_solver(problem), getattr(self.est, "max_time", None)
         tol = max(self.est.tol, 1e-6)  # the full data have the last word
         return run(problem, solver, tol=tol, max_iter=COARSE, max_time=max_time, rng=rng).factors
@@ -352,7 +367,7 @@ class Job:
         best: Result | None = None
         max_time = getattr(self.est, "max_time", None)
         for _ in range(TRIED):
-            problem = self._bind(make_start(self.data, model, "random", rng)[1])
+            problem = self._bind(self._make_start(self.data, model, "random", rng)[1])
             solver = self.make_solver(problem)
             found = run(problem, solver, tol=0, max_iter=SHORT, max_time=max_time, rng=rng)
             if best is None or found.objective < best.objective:
@@ -434,7 +449,7 @@ def _outcome(
         seed=seed,
         explained=explained(problem.data, *product),
         share=problem.model.total(problem.factors) / max(problem.data.sum(), np.finfo(float).tiny)
-        if problem.data.sum() > 0
+        if problem.data.sum() > 0 and not problem.signed
         else 1.0,
     )
 

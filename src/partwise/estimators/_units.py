@@ -28,12 +28,12 @@ class Unit:
 
     @classmethod
     def of(cls, X: Any, degree: float = 2.0) -> Unit:
-        """Return the unit that suits the largest entry of X ≥ 0, and losses of a degree."""
+        """Return the unit that suits the largest entry of X, and losses of a degree."""
         if isinstance(X, Stored):
-            largest = X.largest()
+            largest = max(X.largest(), -X.smallest())
         else:
             stored = X.data if sparse.issparse(X) else X
-            largest = float(stored.max()) if stored.size else 0.0
+            largest = float(max(stored.max(), -stored.min())) if stored.size else 0.0
         if largest == 0:
             return cls(0)
         exponent = int(np.frexp(largest)[1])

@@ -104,6 +104,8 @@ random_state, verbose, shuffle
     if H is None:
         message = "update_H=False finds W for a known H: pass H."
         raise ValueError(message)
-    model.components_ = check_start(H, (wanted, X.shape[1]), X.dtype, "NMF (input H)", known=True)
+    model.components_ = check_start(
+        H, (wanted, X.shape[1]), X.dtype, "NMF (input H)", known=True, signed="H" in model._signed
+    )
     _runs.check_solver(model, X)
     return model.transform(X), model.components_, 1

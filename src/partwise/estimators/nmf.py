@@ -78,7 +78,8 @@ class NMF(BaseNMF):
         What W and H must obey beside that, objects of `partwise.penalties`. Their strengths
         are in the scale of the objective: nothing is multiplied by n_features or n_samples.
         A row of a factor is a sample (of W) or a feature (of H), for both a column is a
-        component. Solvers that cannot serve them say so; 'pgd' can serve all.
+        component. Solvers that cannot serve them say so; 'pgd' can serve all. `Free` lets a factor
+        have any sign, for the squared loss, and X then too.
     verbose : int, default=0
         1 prints about 20 lines per run, or a progress bar on a terminal with rich
         installed; 2 prints every iteration.

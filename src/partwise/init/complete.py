@@ -2,26 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
 
 from partwise.data import Data
 from partwise.init.random import random
+from partwise.init.signed import random_signed
 from partwise.models import Model
 
 __all__ = ["complete", "revive"]
 
 
 def complete(
-    data: Data, model: Model, given: dict[str, np.ndarray], rng: Any
+    data: Data,
+    model: Model,
+    given: dict[str, np.ndarray],
+    rng: Any,
+    *,
+    signed: Collection[str] = (),
 ) -> dict[str, np.ndarray]:
     """Return the given factors as they are, and random ones, scaled to them, for the rest."""
-    factors = random(data, model, rng)
+    factors = random_signed(data, model, signed, rng) if signed else random(data, model, rng)
     for name, values in given.items():
         factors[name] = values.copy()
     missing = [name for name in model.names if name not in given]
-    total = model.total(factors) if missing else 0.0
+    total = model.total(factors) if missing and not signed else 0.0
     if total > 0:
         scale = (data.sum() / total) ** (1 / len(missing))
         for name in missing:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 import numpy as np
 
+from partwise._errors import explain
 from partwise.data import Data
 from partwise.init.clusters import kmeans, spherical_kmeans
 from partwise.init.complete import revive
@@ -14,6 +15,7 @@ from partwise.init.ica import ica
 from partwise.init.lowrank import nnsvd_lrc
 from partwise.init.nndsvd import nndsvd, nndsvda, nndsvdar
 from partwise.init.random import random, random_acol
+from partwise.init.signed import random_signed, svd
 from partwise.init.spa import spa
 from partwise.models import Model
 
@@ -42,12 +44,20 @@ def draws(init: str | None) -> bool:
 
 
 def make_start(
-    data: Data, model: Model, init: str | None, rng: Any
+    data: Data, model: Model, init: str | None, rng: Any, *, signed: Collection[str] = ()
 ) -> tuple[str, dict[str, np.ndarray]]:
     """Return the name of a start and its factors, scaled so that ΣX̂ = ΣX.
 
-    ``init=None`` is 'nndsvda' where k ≤ min(shape) of a matrix, else 'random'.
+    ``init=None`` is 'nndsvda' where k ≤ min(shape) of a matrix, else 'random'. Where factors are
+    ``signed``, entries of any sign, it is 'svd', and X̂ is not scaled.
     """
+    if signed and init in (None, "random"):
+        if init is None:
+            return "svd", svd(data, model, signed)
+        return init, random_signed(data, model, signed, rng)
+    if data.smallest() < 0:
+        wanted = "None, 'random', 'custom' or a function"
+        raise ValueError(explain("init", f"{init!r} for X with negative entries", wanted))
     if init is None:
         small = len(data.shape) == 2 and model.n_components <= min(data.shape)
         init = "nndsvda" if small else "random"

@@ -26,6 +26,8 @@ class NonSmooth(Bilinear):
     theta : float in [0, 1]
         θ: 0 is the bilinear model. At 1 all components are one.
 
+    Notes
+    -----
     Source: Pascual-Montano, Carazo, Kochi, Lehmann & Pascual-Marqui (2006), IEEE Transactions
     on Pattern Analysis and Machine Intelligence 28, 403-415.
     """

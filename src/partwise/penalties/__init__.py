@@ -3,11 +3,18 @@
 from partwise.penalties.base import Penalty
 from partwise.penalties.fixed import Fixed
 from partwise.penalties.groups import GroupLasso
-from partwise.penalties.joint import conflict, joint_prox, joint_start, prox_residual
+from partwise.penalties.joint import (
+    conflict,
+    is_signed,
+    joint_prox,
+    joint_start,
+    prox_residual,
+    sign_settled,
+)
 from partwise.penalties.norms import L1, L2, SquaredL1, elastic_net
 from partwise.penalties.overlap import Decorrelated, OnePerRow, Orthogonal
 from partwise.penalties.shapes import Monotone, Unimodal
-from partwise.penalties.signs import Box, NonNegative
+from partwise.penalties.signs import Box, Free, NonNegative
 from partwise.penalties.smooth import Graph, Labels, Smooth
 from partwise.penalties.sparseness import Hoyer
 from partwise.penalties.sums import Simplex
@@ -21,6 +28,7 @@ __all__ = [
     "Box",
     "Decorrelated",
     "Fixed",
+    "Free",
     "Graph",
     "GroupLasso",
     "Hoyer",
@@ -39,7 +47,9 @@ __all__ = [
     "Unimodal",
     "conflict",
     "elastic_net",
+    "is_signed",
     "joint_prox",
     "joint_start",
     "prox_residual",
+    "sign_settled",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 
@@ -97,6 +97,10 @@ class Penalty(ABC):
         """Return where entries may move, or None where all may."""
         return None
 
+    def of_any_sign(self) -> Penalty:
+        """Return the penalty as it is declared for F of any sign."""
+        return self
+
     def rows(self, index: slice | np.ndarray) -> Penalty:
         """Return the penalty of some rows of the factor, where it is separable by rows."""
         return self
@@ -130,6 +134,22 @@ class Scaled(Penalty):
         other.__dict__.update(self.__dict__)
         other.strength = self.strength * value * argument**self.degree
         return other
+
+
+class ByProx(Penalty):
+    """A penalty that is smooth on F ≥ 0 alone, for F of any sign: its value and its prox."""
+
+    def __init__(self, inner: Penalty, stage: Any) -> None:
+        self.inner = inner
+        self.stage = stage
+        self.name, self.separable, self.convex = inner.name, inner.separable, inner.convex
+        self.cone, self.dimension = inner.cone, inner.dimension
+
+    def value(self, F: np.ndarray) -> float:
+        return self.inner.value(F)
+
+    def prox(self, F: np.ndarray, step: float) -> np.ndarray:
+        return self.inner.prox(F, step)
 
 
 def checked(name: str, value: float, low: float = 0.0, high: float = np.inf) -> float:

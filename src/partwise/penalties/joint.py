@@ -7,13 +7,26 @@ from collections.abc import Sequence
 import numpy as np
 
 from partwise.penalties.base import Penalty
+from partwise.penalties.signs import Free, NonNegative
 
-__all__ = ["conflict", "joint_prox", "joint_start", "prox_residual"]
+__all__ = ["conflict", "is_signed", "joint_prox", "joint_start", "prox_residual", "sign_settled"]
 
 ORDER = ("before", "entries", "after", "alone", None)
 # Steps at which a point may rest, as shares of the length that suits its slope. On a set that is
 # not convex a long step may lead elsewhere, where it is not lower.
 STEPS = (0.5, 0.05, 0.005)
+
+
+def is_signed(penalties: Sequence[Penalty]) -> bool:
+    """Return whether a factor may have any sign."""
+    return any(isinstance(p, Free) for p in penalties)
+
+
+def sign_settled(penalties: Sequence[Penalty]) -> tuple[Penalty, ...]:
+    """Return the penalties of one factor, without F ≥ 0 where one of them drops it."""
+    if not is_signed(penalties):
+        return tuple(penalties)
+    return tuple(p.of_any_sign() for p in penalties if not isinstance(p, NonNegative))
 
 
 def conflict(penalties: Sequence[Penalty]) -> str | None:
@@ -29,6 +42,8 @@ def conflict(penalties: Sequence[Penalty]) -> str | None:
     """
     parts = [p for p in penalties if not p.smooth and not _bound_at_zero(p)]
     for number, second in enumerate(parts):
+        if second.stage is None:
+            return f"{second.name} is known for F ≥ 0 alone"
         for first in parts[:number]:
             if not (_go_together(first, second) or _go_together(second, first)):
                 return f"{first.name} and {second.name} have no proximal map together"
@@ -51,8 +66,13 @@ def _bound_at_zero(penalty: Penalty) -> bool:
     return penalty.stage == "entries" and penalty.cone and penalty.shifts
 
 
+def _place(penalty: Penalty) -> tuple[int, bool]:
+    # Bounds of an entry come after what shrinks it.
+    return ORDER.index(penalty.stage), penalty.constraint
+
+
 def _in_order(penalties: Sequence[Penalty]) -> list[Penalty]:
-    parts = sorted((p for p in penalties if not p.smooth), key=lambda p: ORDER.index(p.stage))
+    parts = sorted((p for p in penalties if not p.smooth), key=_place)
     return parts[-1:] if parts and parts[-1].stage == "alone" else parts
 
 

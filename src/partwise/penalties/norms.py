@@ -6,7 +6,7 @@ import numpy as np
 
 from partwise import kernels
 from partwise.penalties._thresholds import shrink_rows
-from partwise.penalties.base import Penalty, Scaled, checked
+from partwise.penalties.base import ByProx, Penalty, Scaled, checked
 
 __all__ = ["L1", "L2", "SquaredL1", "elastic_net"]
 
@@ -32,6 +32,9 @@ class L1(Scaled):
 
     def slope(self, F: np.ndarray) -> float:
         return self.strength
+
+    def of_any_sign(self) -> Penalty:
+        return ByProx(self, self.stage)
 
 
 class L2(Scaled):
@@ -115,3 +118,6 @@ class SquaredL1(Scaled):
     def slope(self, F: np.ndarray) -> np.ndarray:
         row = F.sum(axis=1, keepdims=True)
         return np.broadcast_to(F.dtype.type(self.strength) * row, F.shape)
+
+    def of_any_sign(self) -> Penalty:
+        return ByProx(self, self.stage)

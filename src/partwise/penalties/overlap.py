@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from partwise.penalties._thresholds import shrink_rows
-from partwise.penalties.base import Penalty, Scaled, checked
+from partwise.penalties.base import ByProx, Penalty, Scaled, checked
 
 __all__ = ["Decorrelated", "OnePerRow", "Orthogonal"]
 
@@ -51,6 +51,9 @@ class Orthogonal(Scaled):
     def slope(self, F: np.ndarray) -> np.ndarray:
         others = np.maximum(F.sum(axis=1, keepdims=True) - F, 0)
         return F.dtype.type(self.strength) * others
+
+    def of_any_sign(self) -> Penalty:
+        return ByProx(self, None)  # nothing is known of it
 
 
 class Decorrelated(Scaled):

@@ -7,7 +7,7 @@ import numpy as np
 from partwise._errors import explain
 from partwise.penalties.base import Penalty
 
-__all__ = ["Box", "NonNegative"]
+__all__ = ["Box", "Free", "NonNegative"]
 
 
 class NonNegative(Penalty):
@@ -25,6 +25,26 @@ class NonNegative(Penalty):
 
     def prox(self, F: np.ndarray, step: float) -> np.ndarray:
         return np.maximum(F, 0)
+
+
+class Free(Penalty):
+    """F of any sign: the factor's own F ≥ 0 is dropped, and nothing takes its place.
+
+    For the squared loss, where X and X̂ may have any sign too. L1 and squared L1 norms then are
+    those of absolute values.
+    """
+
+    name = "any sign"
+    separable = "entries"
+    shifts = True
+    cone = True
+    stage = "entries"
+
+    def value(self, F: np.ndarray) -> float:
+        return 0.0
+
+    def prox(self, F: np.ndarray, step: float) -> np.ndarray:
+        return F.copy()
 
 
 class Box(Penalty):

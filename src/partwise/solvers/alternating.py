@@ -11,6 +11,7 @@ import numpy as np
 from partwise import kernels
 from partwise.problem import Normal, Problem
 from partwise.solvers.base import Solver, State, unfolded
+from partwise.solvers.signed import solve_signed
 
 __all__ = [
     "ActiveSet",
@@ -37,6 +38,7 @@ class Alternating(Solver):
     """
 
     needs = "the squared (Frobenius) loss with penalties that are linear or convex quadratic"
+    signed = False  # whether it can serve factors of any sign
 
     def lacks(self, problem: Problem) -> str | None:
         if not problem.loss.quadratic:
@@ -47,7 +49,7 @@ class Alternating(Solver):
                     return (
                         f"the penalty {penalty.name} of {name} leaves a quadratic that bends down"
                     )
-        return unfolded(problem, "normal")
+        return unfolded(problem, "normal", signed=self.signed)
 
     def start(self, problem: Problem, rng: Any) -> State:
         return State()
@@ -60,7 +62,10 @@ class Alternating(Solver):
             kept = np.where(normal.cross[:, idle] < 0, 0, F[:, idle])
             if free.shape[0]:
                 kept = np.where(free[:, idle], kept, F[:, idle])
-            self.move(F, normal, free, state, name)
+            if name in problem.signed:
+                solve_signed(F, normal.gram, normal.cross, free)
+            else:
+                self.move(F, normal, free, state, name)
             F[:, idle] = kept
 
         return problem.sweep(update, "normal")
@@ -229,6 +234,7 @@ class ClippedLeastSquares(Alternating):
     """
 
     name = "als"
+    signed = True
     monotone = False
 
     def move(self, F: np.ndarray, normal: Normal, free: np.ndarray, state: Any, name: str) -> None:

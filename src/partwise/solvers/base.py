@@ -61,11 +61,14 @@ class Solver(ABC):
         return objective
 
 
-def unfolded(problem: Problem, kind: str = "split") -> str | None:
+def unfolded(problem: Problem, kind: str = "split", *, signed: bool = False) -> str | None:
     """Return which penalty of a factor that moves is no part of the statistics, or None.
 
     In those of ``kind="normal"`` there is a quadratic above the penalty, where it has one.
+    Without ``signed`` a factor that may have any sign is lacking too.
     """
+    if problem.signed and not signed:
+        return f"{problem.signed[0]} may have any sign"
     for name in problem.free:
         for penalty in problem.penalties[name]:
             if penalty.shifts or (penalty.bounded and kind == "normal"):

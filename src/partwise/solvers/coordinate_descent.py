@@ -13,6 +13,7 @@ from partwise.data import Dense, Sparse
 from partwise.problem import Normal, Problem
 from partwise.solvers.base import Solver, unfolded
 from partwise.solvers.momentum import Momentum
+from partwise.solvers.signed import solve_signed
 
 __all__ = ["CoordinateDescent"]
 
@@ -32,7 +33,8 @@ class CoordinateDescent(Solver):
     an exact minimization (HALS), then extrapolates it along its last move; the first three
     iterations, with penalties five, are single sweeps. A step after which the objective is
     higher is undone and taken again without extrapolation, so the objective never rises. When
-    all other factors are known, the remaining one is found exactly.
+    all other factors are known, the remaining one is found exactly. A factor that may have any sign
+    is found exactly in every iteration.
 
     Parameters
     ----------
@@ -75,7 +77,7 @@ class CoordinateDescent(Solver):
     def lacks(self, problem: Problem) -> str | None:
         if not problem.loss.quadratic:
             return f"the {problem.loss.name} is not quadratic"
-        return unfolded(problem, "normal")
+        return unfolded(problem, "normal", signed=True)
 
     def start(self, problem: Problem, rng: Any) -> Momentum:
         penalized = any(
@@ -126,6 +128,10 @@ class _Sweeps:
     def __call__(
         self, name: str, rows: slice, F: np.ndarray, normal: Normal, free: np.ndarray
     ) -> None:
+        if name in self.problem.signed:
+            solve_signed(F, normal.gram, normal.cross, free)
+            self.state.follow(name, rows, F)
+            return
         np.maximum(F, 0, out=F)
         if self.exact:
             tolerance = 16 * float(np.finfo(F.dtype).eps)
@@ -151,7 +157,7 @@ class _Sweeps:
         the Gram matrix, and in its cross products only what penalties add.
         """
         product = led.model.as_product(led.factors)
-        if product is None or self.exact:
+        if product is None or self.exact or name in self.problem.signed:
             return None
         F, A = product
         data: Any = led.data

@@ -55,12 +55,14 @@ class Momentum(State):
     # Of all factors but the last: where to return to, and the last solution before it was
     # extrapolated. The last factor is extrapolated at the beginning of a step, so that one
     # array serves both: its previous solution between steps, where to return to within one.
+    signed: tuple[str, ...] = ()
     accepted: dict[str, np.ndarray] = field(default_factory=dict)
     solved: dict[str, np.ndarray] = field(default_factory=dict)
     kept: np.ndarray | None = None
 
     def prepare(self, problem: Problem) -> None:
         """Make room for what is remembered, for more than one factor that moves."""
+        self.signed = problem.signed
         if len(problem.free) > 1:
             *others, last = problem.free
             self.accepted = {name: problem.factors[name].copy() for name in others}
@@ -85,7 +87,8 @@ class Momentum(State):
     def follow(self, name: str, rows: slice, F: np.ndarray) -> None:
         """Extrapolate rows of another factor, which were just updated."""
         if name in self.solved:
-            self._extrapolate(F, self.solved[name][rows], project=not self.positive)
+            project = not self.positive and name not in self.signed
+            self._extrapolate(F, self.solved[name][rows], project=project)
 
     def _extrapolate(self, F: np.ndarray, before: np.ndarray, *, project: bool) -> None:
         if self.active:

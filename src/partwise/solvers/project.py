@@ -5,10 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from partwise import kernels
+from partwise.penalties import Free
 from partwise.problem import Problem, Split
 from partwise.solvers.loop import run
 from partwise.solvers.multiplicative import move
 from partwise.solvers.proximal_gradient import ProximalGradient
+from partwise.solvers.signed import solve_signed
 
 __all__ = ["project_rows"]
 
@@ -51,7 +53,10 @@ def project_rows(problem: Problem, *, tol: float, max_iter: int) -> int:
         for rows, data in problem.data.stream():
             part = problem.rows(rows, data)
             normal, open_ = part.normal(name), part.free_entries(name)
-            undone += kernels.solve_rows(F[rows], normal.gram, normal.cross, open_, tolerance)
+            if name in problem.signed:
+                solve_signed(F[rows], normal.gram, normal.cross, open_)
+            else:
+                undone += kernels.solve_rows(F[rows], normal.gram, normal.cross, open_, tolerance)
         return undone
     _flat_start(problem, name)
     _lower_floor(problem, F)
@@ -68,7 +73,10 @@ def _together(problem: Problem, tol: float, max_iter: int) -> int:
     part = problem.rows(slice(None), problem.data)
     part.free = (name,)
     # What the known factors obey is not the question here.
-    part.penalties = {n: problem.penalties[name] if n == name else () for n in part.factors}
+    part.penalties = {
+        n: problem.penalties[name] if n == name else (Free(),) * (n in problem.signed)
+        for n in part.factors
+    }
     _flat_start(part, name)
     result = run(part, ProximalGradient(), tol=tol, max_iter=max_iter)
     return 0 if result.converged else len(part.factors[name])

@@ -38,6 +38,7 @@ class _Pace:
     length: float
     before: np.ndarray
     a: float = 1.0
+    lowest: float = 0.0
 
     def beyond(self, F: np.ndarray) -> tuple[np.ndarray, bool]:
         """Return the extrapolated point, and whether it differs from F."""
@@ -45,7 +46,7 @@ class _Pace:
         weight, self.a = (self.a - 1) / following, following
         if weight == 0:
             return F, False
-        return np.maximum(F + F.dtype.type(weight) * (F - self.before), 0), True
+        return np.maximum(F + F.dtype.type(weight) * (F - self.before), self.lowest), True
 
     def rest(self, F: np.ndarray) -> None:
         """Begin anew without momentum."""
@@ -99,6 +100,9 @@ class ProximalGradient(Solver):
         self.repeats = repeats
 
     def lacks(self, problem: Problem) -> str | None:
+        if problem.signed and not problem.loss.quadratic:
+            which, loss = problem.signed[0], problem.loss.name
+            return f"{which} may have any sign, for which the {loss} is not made"
         for name in problem.free:
             missing = conflict(problem.penalties[name])
             if missing is not None:
@@ -108,7 +112,11 @@ class ProximalGradient(Solver):
     def start(self, problem: Problem, rng: Any) -> _Paces:
         for name in problem.free:
             _enter(problem, name)
-        paces = {name: _Pace(0.0, problem.factors[name].copy()) for name in problem.free}
+        paces = {
+            name: _Pace(0.0, problem.factors[name].copy(), lowest=lowest)
+            for name in problem.free
+            for lowest in (-np.inf if name in problem.signed else 0.0,)
+        }
         return _Paces(paces=paces)
 
     def step(self, problem: Problem, state: _Paces) -> float:
