@@ -8,6 +8,7 @@ from scipy import sparse
 
 from partwise import NMF, MiniBatchNMF, UnsupportedCombinationError, non_negative_factorization
 from partwise import penalties as P
+from partwise.init import STARTS
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 X = np.random.default_rng(0).standard_normal((40, 30)) + 0.3
@@ -60,6 +61,15 @@ def test_without_signs_every_solver_finds_the_svd(solver, storage):
     assert NMF(3, tol=1e-5, max_iter=3, **how).fit(data).kkt_ > 1e-3
     slope = (model.W_ @ model.components_ - X) @ model.components_.T
     assert np.abs(slope).max() <= 1e-3 * np.abs(X @ model.components_.T).max()
+
+
+@pytest.mark.parametrize("which", FREE)
+@pytest.mark.parametrize("start", [*STARTS, "best-random", "compressed"])
+def test_every_start_serves_data_above_zero(start, which):
+    model = NMF(3, init=start, random_state=0, max_iter=50, tol=0, **FREE[which]).fit(np.abs(X))
+    assert np.isfinite(model.objective_history_).all()
+    assert (np.diff(model.objective_history_) <= 1e-12 * model.objective_history_[0]).all()
+    assert model.reconstruction_err_ <= error_of_svd(np.abs(X), 2)
 
 
 @pytest.mark.parametrize("c", [1e-6, 1e6])

@@ -331,6 +331,8 @@ class Job:
         if init == "custom":
             given, signed = oriented(self.start, self.unit), self.est._signed
             return init, complete(self.data, model, given, rng, signed=signed)
+        if init not in (None, "random", BEST_RANDOM) and self.est._signed:
+            self._check_signs(init)
         if init == BEST_RANDOM:
             return init, self._best_random(model, rng)
         if init == COMPRESSED:
@@ -338,6 +340,12 @@ class Job:
         if number > 0 and not draws(init):
             init = "random"  # these have no second draw
         return self._make_start(self.data, model, init, rng)
+
+    def _check_signs(self, init: str) -> None:
+        # Most starts are made for X ≥ 0.
+        if self.data.smallest() < 0:
+            wanted = "None, 'random', 'best-random', 'custom' or a function"
+            raise ValueError(explain("init", f"{init!r} for X with negative entries", wanted))
 
     def _make_start(
         self, data: Data, model: Bilinear, init: str | None, rng: Any

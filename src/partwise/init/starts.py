@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from partwise._errors import explain
 from partwise.data import Data
 from partwise.init.clusters import kmeans, spherical_kmeans
 from partwise.init.complete import revive
@@ -55,9 +54,6 @@ def make_start(
         if init is None:
             return "svd", svd(data, model, signed)
         return init, random_signed(data, model, signed, rng)
-    if data.smallest() < 0:
-        wanted = "None, 'random', 'custom' or a function"
-        raise ValueError(explain("init", f"{init!r} for X with negative entries", wanted))
     if init is None:
         small = len(data.shape) == 2 and model.n_components <= min(data.shape)
         init = "nndsvda" if small else "random"
