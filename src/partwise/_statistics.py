@@ -91,8 +91,8 @@ class Entries:
     """Rows of X entry by entry, ``X[i, j] ≈ Σ_l F[i, l] design[j, l]``.
 
     The objective of a row f is a sum over its stored entries, plus ``slope · f + ½ curve
-    ‖f‖²``: the part of the loss that is linear in the model y is in ``slope`` (k,), as are
-    penalties.
+    ‖f‖²``: the part of the loss that is linear in the model y is in ``slope``, as are
+    penalties, the same for all rows (1, k) or for each (rows, k).
 
     Attributes
     ----------
@@ -100,12 +100,15 @@ class Entries:
         The rows of X.
     design : ndarray of shape (columns, k)
         The known factor.
+    of_loss : ndarray of shape (rows, k) or None
+        The slope without penalties, where rows differ.
     """
 
     data: Data
     design: np.ndarray
     slope: np.ndarray
     curve: float
+    of_loss: np.ndarray | None = None
 
 
 Statistics = Normal | Split | Entries

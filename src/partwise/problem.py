@@ -80,6 +80,11 @@ class Problem:
             )
 
     @property
+    def quadratic(self) -> bool:
+        """Whether Gram and cross products tell everything of a factor."""
+        return self.loss.quadratic and self.data.complete
+
+    @property
     def signed(self) -> tuple[str, ...]:
         """The factors whose entries may have any sign."""
         return tuple(name for name, obeyed in self.penalties.items() if is_signed(obeyed))
@@ -111,7 +116,12 @@ class Problem:
         mean = self.data.mean
         if mean <= 0:
             return 0.0
-        total = 0.5 * self.data.size * self.loss.typical(mean)
+        total = 0.5 * self.data.mass * self.loss.typical(mean)
+        if not self.data.complete:
+            known, weights = self.data.known(), self.data.weights  # type: ignore[attr-defined]
+            flat = np.full_like(known, mean)
+            total += _weighted_total(self.loss, np.where(weights > 0, known, mean), flat, weights)
+            return float(total) if np.isfinite(total) else 0.0
         for _, block in self.data.stream():
             values = block.stored if block.is_sparse else block.to_dense()  # type: ignore[attr-defined]
             total += self.loss.total(values, np.full_like(values, mean))
@@ -147,22 +157,28 @@ class Problem:
 
     def _model_values(self) -> np.ndarray:
         values = self.model.forward(self.factors)
+        if self.loss.quadratic:
+            return values
         return np.maximum(values, values.dtype.type(self.floor), out=values)
 
     def _model_values_at_stored(self) -> np.ndarray:
         values = self.model.at(self.data, self.factors)
+        if self.loss.quadratic:
+            return values
         return np.maximum(values, values.dtype.type(self.floor), out=values)
 
     @property
     def _visits_stored_only(self) -> bool:
-        return self.data.is_sparse and self.loss.flat_positive is not None
+        flat = self.loss.flat_positive is not None
+        return self.data.is_sparse and (flat or not self.data.complete)
 
     def _by_products(self, kind: str) -> bool:
-        return kind == "normal" or (kind == "split" and self.loss.quadratic)
+        return kind == "normal" or (kind == "split" and self.quadratic)
 
     def _looks_at_zeros(self, kind: str) -> bool:
         # Whether entries that are not stored are looked at one by one.
-        return not self._by_products(kind) and self.loss.flat_positive is None
+        visited = self.loss.flat_positive is None and self.data.complete
+        return visited and not self._by_products(kind)
 
     # --- what a solver asks ------------------------------------------------------------
 
@@ -257,7 +273,7 @@ class Problem:
         F, obeyed, free = self.factors[name], self.penalties[name], self.free_entries(name)
         if plain is None:
             shared, pieces = led._shared(kind), led._pieces(kind)
-            whole = getattr(update, "whole", None)
+            whole = getattr(update, "whole", None) if kind == "normal" else None
             if whole is not None:
                 added = np.zeros((1, F.shape[1]), F.dtype)
                 normal = self.penalized(name, Normal(shared, added))
@@ -292,7 +308,10 @@ class Problem:
             if value - own < _CANCELLATION[self.data.dtype.char] * square:
                 value = self._loss_by_blocks() + own
             return value + others
+        if self.loss.quadratic:
+            return moved + own + others  # from what is left of the data: nothing cancels
         flat = (self.loss.flat_positive or 0.0) * self.model.total(self.factors)
+        flat = flat if self.data.complete else 0.0  # it is in what moved
         value = moved + flat + self._constant
         size = abs(moved) + flat + abs(self._constant)
         if value < _CANCELLATION[self.data.dtype.char] * size:
@@ -303,7 +322,8 @@ class Problem:
     def _constant(self) -> float:
         def piece(rows: slice) -> float:
             part: Any = self.data.rows(rows)
-            return self.loss.constant(part.stored if part.is_sparse else part.to_dense())
+            values = part.stored if part.is_sparse else part.to_dense()
+            return self.loss.constant(values, part.weights)
 
         return sum(each(piece, self.data.spans(10)))
 
@@ -336,7 +356,7 @@ class Problem:
         values of all other factors; then no pass over X is needed, unless the fit is so
         close that the Gram products cancel.
         """
-        if not self.loss.quadratic:
+        if not self.quadratic:
             return self._loss_by_blocks() + self._penalty_value(self.model.names)
         name = self.free[-1] if known is None else known[0]
         normal = self.normal(name) if known is None else known[1]
@@ -393,11 +413,12 @@ class Problem:
             return Normal(gram, cross)
         if isinstance(plain, Entries):
             # Penalties that shift a quadratic by the same amount in every row.
-            none = np.zeros((1, len(plain.slope)), plain.slope.dtype)
+            none = np.zeros((1, plain.slope.shape[1]), plain.slope.dtype)
             gram, cross = np.zeros((1, 1), none.dtype), none
             for penalty in obeyed:
                 gram, cross = penalty.shift(gram, cross)
-            return Entries(plain.data, plain.design, plain.slope - cross[0], float(gram[0, 0]))
+            slope, curve = plain.slope - cross, float(gram[0, 0])
+            return Entries(plain.data, plain.design, slope, curve, plain.of_loss)
         slopes = self.penalty_slopes(self.factors[name] if F is None else F, obeyed)
         return Split(plain.negative, plain.loss_positive, slopes)
 
@@ -449,6 +470,7 @@ class Problem:
         # A model that is a product is never formed; others, and dense views of sparse rows, are.
         product = self.model.as_product(self.factors) is not None
         formed = self.loss.quadratic or self.data.is_sparse or not product
+        formed = formed or not self.data.complete
         if self._by_products(kind):
             return self.data.spans(self.model.n_components)
         densify = kind in ("split", "loss") and not self._visits_stored_only
@@ -461,7 +483,7 @@ class Problem:
             return self.model.gram(self.factors, first)
         if kind == "entries":
             flat = self.loss.flat_positive or 0.0
-            return flat * self.model.adjoint_of_ones(self.factors, first)[0]
+            return flat * self.model.adjoint_of_ones(self.factors, first)
         return None
 
     def _plain(self, kind: str, shared: Any) -> Any:
@@ -469,8 +491,12 @@ class Problem:
         first = self.model.names[0]
         if kind == "entries":
             design: Any = self.model.as_product(self.factors)
-            return Entries(self.data, design[1], shared, 0.0)
-        if kind == "split" and not self.loss.quadratic:
+            data: Any = self.data
+            if data.complete or self.loss.quadratic:
+                return Entries(data, design[1], shared, 0.0)
+            slopes = self.loss.flat_positive * data.weigh(design[1])
+            return Entries(data.weighed(), design[1], slopes, 0.0, slopes)
+        if kind == "split" and not self.quadratic:
             return self._split_block(first)
         normal = Normal(shared, self.model.adjoint(self.data, self.factors, first))
         if kind == "normal":
@@ -479,7 +505,7 @@ class Problem:
         if self.signed:
             parts = [(np.maximum(F, 0), np.maximum(-F, 0)) for F in (above, below)]
             return Split(parts[1][0] + parts[0][1], parts[0][0] + parts[1][1])
-        return Split(np.maximum(below, 0), np.maximum(above, 0))
+        return Split(np.maximum(below, 0), np.maximum(above, 0) + np.maximum(-below, 0))
 
     def _summed_up(self, name: str, kind: str) -> Any:
         # The statistics of data that come in blocks of rows: joined for the first factor,
@@ -499,9 +525,20 @@ class Problem:
 
     def _split_at_stored(self, name: str) -> Split:
         data: Any = self.data
-        weights = data.like(self.loss.negative(data.stored, self._model_values_at_stored()))
-        negative = self.model.adjoint(weights, self.factors, name)
+        x, y = data.stored, self._model_values_at_stored()
+        if not data.complete:
+            parts = [data.weights * part for part in self._halves(x, y)]
+            return Split(
+                *(self.model.adjoint(data.plain(part), self.factors, name) for part in parts)
+            )
+        negative = self.model.adjoint(data.like(self.loss.negative(x, y)), self.factors, name)
         return Split(negative, self._flat_positive(name, negative))
+
+    def _halves(self, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        # The two parts of the slope of every entry, both ≥ 0 also where x is not.
+        if self.loss.quadratic:
+            return np.maximum(x, 0) + np.maximum(-y, 0), np.maximum(y, 0) + np.maximum(-x, 0)
+        return self.loss.negative(x, y), self.loss.positive(x, y)
 
     def _flat_positive(self, name: str, like: np.ndarray) -> np.ndarray:
         assert self.loss.flat_positive is not None
@@ -511,6 +548,10 @@ class Problem:
     def _split_block(self, name: str) -> Split:
         if self._visits_stored_only:
             return self._split_at_stored(name)
+        if not self.data.complete:
+            x, y, weights = self._known_and_model()
+            parts = [weights * part for part in self._halves(x, y)]
+            return Split(*(self.model.adjoint(part, self.factors, name) for part in parts))
         product = self.model.as_product(self.factors)
         if product is not None:
             parts = self.loss.split(self.data.strided(), *product, self.floor)
@@ -526,7 +567,7 @@ class Problem:
         return Split(negative, self.model.adjoint(self.loss.positive(x, y), self.factors, name))
 
     def _loss_by_blocks(self) -> float:
-        product = self.model.as_product(self.factors) if self.loss.quadratic else None
+        product = self.model.as_product(self.factors) if self.quadratic else None
         known = None if product is None else self.data.half_distance(*product)
         if known is not None:
             return known
@@ -541,6 +582,9 @@ class Problem:
         return total
 
     def _loss_of_block(self) -> float:
+        if not self.data.complete:
+            x, y, weights = self._known_and_model()
+            return _weighted_total(self.loss, x, y, weights)
         if self._visits_stored_only:
             return self._loss_at_stored()
         if self.loss.quadratic:
@@ -550,6 +594,14 @@ class Problem:
         return (
             self.loss.total(self.data.to_dense(), self._model_values()) if total is None else total
         )
+
+    def _known_and_model(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        # Values, their model, and weights; where nothing is known the value is the model.
+        data: Any = self.data
+        if data.is_sparse:
+            return data.stored, self._model_values_at_stored(), data.weights
+        y = self._model_values()
+        return np.where(data.weights > 0, data.array, y), y, data.weights
 
     def _residual(self, factors: dict[str, np.ndarray]) -> float:
         # ½‖X − X̂‖², only asked for where Gram products cancel.
@@ -570,3 +622,8 @@ class Problem:
         y = self._model_values_at_stored()
         at_stored = self.loss.total(data.stored, y) - flat * y.sum(dtype=np.float64)
         return float(at_stored + flat * self.model.total(self.factors))
+
+
+def _weighted_total(loss: Loss, x: np.ndarray, y: np.ndarray, weights: np.ndarray) -> float:
+    # Σ w d(x, y), in float64.
+    return kernels.inner(loss.value(x, y).astype(np.float64), weights.astype(np.float64))

@@ -25,12 +25,21 @@ class Data(ABC):
     ``X @ H`` and ``X.T @ W`` are its two products; everything else is done block by block
     of rows, so that no temporary of the size of X appears. Views of some rows are cheap, and
     blocks of rows are worked on side by side.
+
+    Attributes
+    ----------
+    complete : bool
+        Every entry is known, and counts once. Else see `partwise.data.observed`.
+    weights : ndarray or None
+        Of the entries of data that are not complete, in the shape of what is stored.
     """
 
     shape: tuple[int, ...]
     dtype: np.dtype
     is_sparse: bool = False
     in_memory: bool = True
+    complete: bool = True
+    weights: np.ndarray | None = None
 
     @abstractmethod
     def rows(self, index: Index) -> Data:
@@ -85,6 +94,15 @@ class Data(ABC):
     def to_dense(self) -> np.ndarray:
         """Return X as a C-ordered array; only ever called on a block of rows."""
 
+    def counts(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return how many entries of each row and of each column are known."""
+        rows, columns = self.shape
+        return np.full(rows, columns), np.full(columns, rows)
+
+    def filled(self) -> Data:
+        """Return complete data that starts can be made from."""
+        return self
+
     def strided(self) -> np.ndarray:
         """Return X as an array of any memory layout; only ever called on a block of rows."""
         return self.to_dense()
@@ -116,6 +134,11 @@ class Data(ABC):
         for length in self.shape:
             size *= int(length)
         return size
+
+    @property
+    def mass(self) -> float:
+        """The sum of the weights of all entries."""
+        return float(self.size)
 
     @property
     def mean(self) -> float:

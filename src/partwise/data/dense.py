@@ -100,6 +100,9 @@ class Dense(Data):
             total += kernels.inner(part, part)
         return total
 
+    def filled(self) -> Dense:
+        return self if self.smallest() >= 0 else Dense(np.maximum(self.array, 0))
+
     def sum(self) -> float:
         return self._sum
 

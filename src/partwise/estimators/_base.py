@@ -95,8 +95,8 @@ class BaseNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         self.fit_transform(X, **params)
         return self
 
-    def _check_data(self, X: Any, *, reset: bool) -> Any:
-        return check_data(self, X, reset=reset)
+    def _check_data(self, X: Any, *, reset: bool, weights: Any = None) -> Any:
+        return check_data(self, X, reset=reset, weights=weights)
 
     def _keep(self, outcome: _runs.Outcome, X: Any) -> None:
         self.components_ = outcome.components
@@ -120,7 +120,7 @@ class BaseNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
 
     # --- using the parts -----------------------------------------------------------------
 
-    def transform(self, X: Any) -> np.ndarray:
+    def transform(self, X: Any, *, weights: Any = None) -> np.ndarray:
         """Find W for new samples with the components fixed.
 
         Each row is found on its own and does not depend on the others: exactly for the
@@ -133,6 +133,8 @@ class BaseNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Entries ≥ 0, in the unit of the training data.
+        weights : {array-like, sparse matrix}, optional
+            Of the entries of X, as in `fit_transform`.
 
         Returns
         -------
@@ -141,7 +143,7 @@ class BaseNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
             loss.
         """
         check_is_fitted(self, "components_")
-        X = self._check_data(X, reset=False)
+        X = self._check_data(X, reset=False, weights=weights)
         W, undone = self._project(X)
         if undone and self.tol > 0:
             _runs.warn(
@@ -163,6 +165,7 @@ class BaseNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         undone = project_rows(
             problem, tol=max(self.tol, 1e-8) / 10, max_iter=self._transform_updates()
         )
+        _runs.clear_unknown(problem)
         return unit.factor_out(problem.factors["W"]), undone
 
     def inverse_transform(self, X: Any) -> np.ndarray:
@@ -181,8 +184,10 @@ class BaseNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         check_is_fitted(self, "components_")
         return X @ self._product(X, self.components_)[1]
 
-    def score(self, X: Any, y: Any = None) -> float:
+    def score(self, X: Any, y: Any = None, *, weights: Any = None) -> float:
         """Return minus the mean misfit per entry of X, with W found for it; higher is better.
+
+        Of known entries alone, and weighted where there are weights.
 
         The misfit is the unpenalized divergence of ``beta_loss``, for the squared loss
         ½ (x − y)². Cost: that of `transform` and of one more pass over X.
@@ -193,18 +198,20 @@ class BaseNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
             Entries ≥ 0.
         y : Ignored
             Present for consistency.
+        weights : {array-like, sparse matrix}, optional
+            Of the entries of X, as in `fit_transform`.
 
         Returns
         -------
         float
         """
         check_is_fitted(self, "components_")
-        X = self._check_data(X, reset=False)
+        X = self._check_data(X, reset=False, weights=weights)
         W, _ = self._project(X)
-        return -_runs.misfit(self, X, W, self.components_) / (X.shape[0] * X.shape[1])
+        return -_runs.misfit(self, X, W, self.components_) / as_data(X).mass
 
     def explained_variance(
-        self, X: Any = None, per: str | None = None, *, W: Any = None
+        self, X: Any = None, per: str | None = None, *, W: Any = None, weights: Any = None
     ) -> float | np.ndarray:
         """Return the explained share of the sum of squares, 1 − ‖X − W H‖² / ‖X‖² (uncentred).
 
@@ -217,6 +224,8 @@ class BaseNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
             explains alone.
         W : ndarray of shape (n_samples, n_components), optional
             The factor that belongs to X; found by `transform`, unless given.
+        weights : {array-like, sparse matrix}, optional
+            Of the entries of X, as in `fit_transform`.
 
         Returns
         -------
@@ -234,7 +243,7 @@ class BaseNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         if X is None:
             shares = self._training("_explained", "X")
         else:
-            X = self._check_data(X, reset=False)
+            X = self._check_data(X, reset=False, weights=weights)
             W = self._project(X)[0] if W is None else np.asarray(W)
             unit = Unit.of(X, self._degree)
             parts = self._product(W, self.components_)[1]

@@ -10,6 +10,7 @@ from sklearn.utils.validation import check_array, validate_data
 from partwise._arrays import check_entries, check_kind
 from partwise._errors import explain
 from partwise.data import Stored, open_reader
+from partwise.estimators._observed import observe
 from partwise.losses import as_loss
 
 __all__ = ["check_data"]
@@ -26,8 +27,10 @@ _ADVICE = {
 }
 
 
-def check_data(est: Any, X: Any, *, reset: bool) -> Any:
-    """Return X checked: a float array, a matrix in compressed rows, or a `Stored` view.
+def check_data(est: Any, X: Any, *, reset: bool, weights: Any = None) -> Any:
+    """Return X checked: a float array, a matrix in compressed rows, or a view.
+
+    A view is that of data that are `Stored`, weighted or not known everywhere.
 
     Parameters
     ----------
@@ -37,8 +40,10 @@ def check_data(est: Any, X: Any, *, reset: bool) -> Any:
         What is stored and small is read here.
     reset : bool
         Whether X is what the estimator is fitted to.
+    weights : array-like, sparse matrix or None
+        Of the entries of X, see `partwise.estimators._observed.observe`.
     """
-    signed = bool(est._signed) and as_loss(est.beta_loss).quadratic
+    signed = _may_be_negative(est)
     X, names = _matrix_and_names(X)
     check_kind(X, "X")
     stored = X if isinstance(X, Stored) else None
@@ -49,12 +54,26 @@ def check_data(est: Any, X: Any, *, reset: bool) -> Any:
     subject = f"{type(est).__name__} (input X)"
     if stored is None:
         X = _validated(est, X, names, reset)
-        check_entries(X, subject, signed=signed)
-        return X
+        unstored = getattr(est, "unstored", None)
+        if unstored is None:
+            check_entries(X, subject, signed=signed)
+            return X
+        return observe(X, weights, unstored=unstored, subject=subject, signed=signed)
+    if weights is not None:
+        todo = "Load X into memory first."
+        raise ValueError(explain("weights", "X outside memory", "an array in memory", todo))
     # An array of this shape that takes no memory meets the checks of one that is in memory.
     _validated(est, np.broadcast_to(np.zeros((), stored.dtype), stored.shape), names, reset)
     stored.check(subject, signed=signed)
     return stored
+
+
+def _may_be_negative(est: Any) -> bool:
+    quadratic = as_loss(est.beta_loss).quadratic
+    if getattr(est, "allow_negative", False) and not quadratic:
+        got = f"beta_loss={est.beta_loss!r}"
+        raise ValueError(explain("allow_negative", got, "the squared loss", "Clip X at zero."))
+    return quadratic and (bool(est._signed) or getattr(est, "allow_negative", False))
 
 
 def _matrix_and_names(X: Any) -> tuple[Any, Any]:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from scipy import sparse
 
+from partwise import kernels
 from partwise.data import Data
 
 __all__ = ["Explained", "explained"]
@@ -30,6 +33,8 @@ def explained(data: Data, W: np.ndarray, H: np.ndarray) -> Explained:
 
     Cost: two products with X in one pass, O(stored entries · k).
     """
+    if not data.complete:
+        return _explained_of_known(data, W, H)
     H64 = H.astype(np.float64)
     gram_H, gram_W = H64.T @ H64, np.zeros((H.shape[1], H.shape[1]))
     gained, cross_H = np.empty(len(W)), np.zeros(H.shape)
@@ -49,6 +54,37 @@ def explained(data: Data, W: np.ndarray, H: np.ndarray) -> Explained:
         component=_share(component, np.repeat(total, len(component))),
         sample=_share(gained, squares[0]),
         feature=_share(np.sum(H64 * (2 * cross_H - H64 @ gram_W), axis=1), squares[1]),
+    )
+
+
+def _explained_of_known(data: Any, W: np.ndarray, H: np.ndarray) -> Explained:
+    # Of the weighted sum of squares of what is known.
+    W64, H64 = W.astype(np.float64), H.astype(np.float64)
+    gained, component = np.empty(len(W)), np.zeros(H.shape[1])
+    gained_of_columns = np.zeros(len(H))
+    height = max(1, 2**20 // max(1, len(H)))
+    for rows, block in data.stream(height=height):
+        values, weights = block.stored if block.is_sparse else block.array, block.weights
+        if block.is_sparse:
+            model = np.empty(values.shape)
+            kernels.product_at(block.indptr, block.indices, W64[rows], H64, model)
+            part = sparse.csr_array(
+                (weights * model * (2 * values - model), block.indices, block.indptr),
+                shape=block.shape,
+            )
+        else:
+            model = W64[rows] @ H64.T
+            part = weights * model * (2 * values - model)
+        gained[rows] = np.asarray(part.sum(axis=1)).ravel()
+        gained_of_columns += np.asarray(part.sum(axis=0)).ravel()
+        component += np.sum(W64[rows] * (2 * (block @ H64) - W64[rows] * block.weigh(H64**2)), 0)
+    squares = data.square_sums()
+    total = np.array([squares[0].sum()])
+    return Explained(
+        total=_share(np.array([gained.sum()]), total)[0],
+        component=_share(component, np.repeat(total, len(component))),
+        sample=_share(gained, squares[0]),
+        feature=_share(gained_of_columns, squares[1]),
     )
 
 

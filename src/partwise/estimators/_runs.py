@@ -16,7 +16,7 @@ from sklearn.exceptions import ConvergenceWarning
 from partwise._arrays import check_kind, check_start
 from partwise._errors import explain
 from partwise._threads import one_pool
-from partwise.data import Data, as_data
+from partwise.data import Data, Observed, as_data
 from partwise.data.lowrank import compressed
 from partwise.estimators._explain import Explained, explained
 from partwise.estimators._progress import FitState, Reporter, combined
@@ -36,6 +36,7 @@ __all__ = [
     "Start",
     "bind",
     "check_starts",
+    "clear_unknown",
     "fit_all",
     "misfit",
     "seed_of",
@@ -277,6 +278,16 @@ def misfit(est: Any, X: Any, W: np.ndarray, components: np.ndarray) -> float:
     return float(unit.loss_out(problem.loss_value(), problem.loss.degree))
 
 
+def clear_unknown(problem: Problem) -> None:
+    """Set rows of factors to zero that no known entry of X says anything about."""
+    if not problem.data.complete:
+        for name, count in zip(problem.model.names, problem.data.counts(), strict=True):
+            if name in problem.free and not all(
+                p.free() is not None for p in problem.penalties[name]
+            ):
+                problem.factors[name][count == 0] = 0
+
+
 # --- runs ----------------------------------------------------------------------------------
 
 
@@ -294,6 +305,9 @@ class Job:
     def __post_init__(self) -> None:
         self.unit = Unit.of(self.X, as_loss(self.est.beta_loss).degree)
         self.data = as_data(self.unit.data_in(self.X))
+        special = not self.data.complete or getattr(self.est, "allow_negative", False)
+        # What starts are made from, which are not made for holes.
+        self.whole = self.data.filled() if special else self.data
 
     def rng(self, number: int) -> np.random.Generator:
         """Return the generator of a run; the first draws from the seed alone, as in all fits."""
@@ -304,6 +318,7 @@ class Job:
         est, rng = self.est, self.rng(number)
         init, factors = self.factors(number, rng)
         problem = self._bind(factors)
+        clear_unknown(problem)
         max_time = getattr(est, "max_time", None)
         many = getattr(est, "n_init", 1) > 1
         label = f"{type(est).__name__} start {number}" if many else type(est).__name__
@@ -318,6 +333,7 @@ class Job:
                 rng=rng,
                 callback=told,
             )
+        clear_unknown(problem)
         reporter.close(result.n_iter, result.stop_reason)
         return result, problem, init
 
@@ -326,11 +342,12 @@ class Job:
         init, k = self.est.init, self.start.n_components
         model = self.est._model(k)
         if callable(init):
-            start = _start_of_callable(self.est, self.X, k, int(rng.integers(2**31 - 1)))
+            shown = self.X.shown() if isinstance(self.X, Observed) else self.X
+            start = _start_of_callable(self.est, shown, k, int(rng.integers(2**31 - 1)))
             return _name_of(init), oriented(start, self.unit)
         if init == "custom":
             given, signed = oriented(self.start, self.unit), self.est._signed
-            return init, complete(self.data, model, given, rng, signed=signed)
+            return init, complete(self.whole, model, given, rng, signed=signed)
         if init not in (None, "random", BEST_RANDOM) and self.est._signed:
             self._check_signs(init)
         if init == BEST_RANDOM:
@@ -339,18 +356,24 @@ class Job:
             return init, self._compressed(model, rng)
         if number > 0 and not draws(init):
             init = "random"  # these have no second draw
-        return self._make_start(self.data, model, init, rng)
+        return self._make_start(self.whole, model, init, rng)
 
     def _check_signs(self, init: str) -> None:
         # Most starts are made for X ≥ 0.
-        if self.data.smallest() < 0:
+        if self.whole.smallest() < 0:
             wanted = "None, 'random', 'best-random', 'custom' or a function"
             raise ValueError(explain("init", f"{init!r} for X with negative entries", wanted))
 
     def _make_start(
         self, data: Data, model: Bilinear, init: str | None, rng: Any
     ) -> tuple[str, dict[str, np.ndarray]]:
-        return make_start(data, model, init, rng, signed=self.est._signed)
+        name, factors = make_start(data, model, init, rng, signed=self.est._signed)
+        if data.is_sparse and not self.data.complete:
+            # The mean of what is known, not of zeros in the place of what is not.
+            scale = (self.data.sum() / max(data.sum(), np.finfo(float).tiny)) ** 0.5
+            for F in factors.values():
+                F *= F.dtype.type(scale)
+        return name, factors
 
     def _bind(self, factors: dict[str, np.ndarray], data: Data | None = None) -> Problem:
         data = self.data if data is None else data
@@ -362,6 +385,11 @@ class Job:
             got = f"beta_loss={self.est.beta_loss!r}"
             raise ValueError(
                 explain(f"init='{COMPRESSED}'", got, "the squared loss", "Use another start.")
+            )
+        if not self.data.complete:
+            got = "X with missing entries or weights"
+            raise ValueError(
+                explain(f"init='{COMPRESSED}'", got, "X without", "Use another start.")
             )
         data = compressed(self.data, model.n_components, rng)
         problem = self._bind(self._make_start(data, model, None, rng)[1], data)
@@ -375,7 +403,7 @@ class Job:
         best: Result | None = None
         max_time = getattr(self.est, "max_time", None)
         for _ in range(TRIED):
-            problem = self._bind(self._make_start(self.data, model, "random", rng)[1])
+            problem = self._bind(self._make_start(self.whole, model, "random", rng)[1])
             solver = self.make_solver(problem)
             found = run(problem, solver, tol=0, max_iter=SHORT, max_time=max_time, rng=rng)
             if best is None or found.objective < best.objective:
@@ -481,6 +509,8 @@ def warn_about(outcome: Outcome, est: Any, X: Any) -> None:
             "max_time), or accept less with a larger tol.",
             ConvergenceWarning,
         )
+    if isinstance(X, Observed):
+        _warn_about_unknown(X)
     objects = [getattr(est, name, None) for name in ("penalty_W", "penalty_H")]
     penalized = est.alpha_W or est.alpha_H not in ("same", 0) or any(objects)
     if penalized and outcome.share < NOTHING_LEFT:
@@ -489,6 +519,17 @@ def warn_about(outcome: Outcome, est: Any, X: Any) -> None:
             f"({est.alpha_W:g}) counts times n_features ({X.shape[1]}), alpha_H "
             f"({est.alpha_H}) times n_samples ({X.shape[0]}); those of penalty_W and penalty_H "
             "are in the scale of the objective. Lower them, by a factor of 10 at a time.",
+            UserWarning,
+        )
+
+
+def _warn_about_unknown(X: Any) -> None:
+    lost = [int(np.count_nonzero(count == 0)) for count in X.counts()]
+    if any(lost):
+        warn(
+            f"{lost[0]} rows and {lost[1]} columns of X have no known entry. Their rows of W and "
+            "columns of components_ are zero, which says nothing about them. Drop them, or "
+            "look for what is known of them.",
             UserWarning,
         )
 

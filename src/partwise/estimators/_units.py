@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from partwise.data import Stored
+from partwise.data import Observed, Stored
 
 __all__ = ["Unit"]
 
@@ -29,7 +29,7 @@ class Unit:
     @classmethod
     def of(cls, X: Any, degree: float = 2.0) -> Unit:
         """Return the unit that suits the largest entry of X, and losses of a degree."""
-        if isinstance(X, Stored):
+        if isinstance(X, Stored | Observed):
             largest = max(X.largest(), -X.smallest())
         else:
             stored = X.data if sparse.issparse(X) else X
@@ -44,7 +44,7 @@ class Unit:
         """Return X in this unit; X itself where that is the unit it has."""
         if self.power == 0:
             return X
-        if isinstance(X, Stored):
+        if isinstance(X, Stored | Observed):
             return X.scaled(-2 * self.power)
         if not sparse.issparse(X):
             return np.ldexp(X, -2 * self.power)

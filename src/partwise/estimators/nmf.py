@@ -92,6 +92,12 @@ class NMF(BaseNMF):
         Threads that run starts at the same time. Results do not depend on it.
     max_time : float or None, default=None
         Seconds at most, for each start.
+    unstored : {'zero', 'missing'}, default='zero'
+        What entries are that sparse X does not store. With 'missing', for ratings, only stored
+        entries are visited, whatever the loss.
+    allow_negative : bool, default=False
+        X may have negative entries, for the squared loss: noise around small values, which
+        clipping at zero would bias. W and H are ≥ 0 all the same.
 
     Attributes
     ----------
@@ -155,6 +161,8 @@ class NMF(BaseNMF):
         "shuffle": ["boolean"],
         "penalty_W": [Penalty, list, tuple, None],
         "penalty_H": [Penalty, list, tuple, None],
+        "unstored": [StrOptions({"zero", "missing"})],
+        "allow_negative": ["boolean"],
     }
 
     def __init__(
@@ -177,6 +185,8 @@ class NMF(BaseNMF):
         n_init: int = 1,
         n_jobs: int | None = None,
         max_time: float | None = None,
+        unstored: str = "zero",
+        allow_negative: bool = False,
     ) -> None:
         self.n_components = n_components
         self.init = init
@@ -195,6 +205,8 @@ class NMF(BaseNMF):
         self.n_init = n_init
         self.n_jobs = n_jobs
         self.max_time = max_time
+        self.unstored = unstored
+        self.allow_negative = allow_negative
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit_transform(
@@ -204,6 +216,7 @@ class NMF(BaseNMF):
         W: Any = None,
         H: Any = None,
         *,
+        weights: Any = None,
         fixed_W: Any = None,
         fixed_H: Any = None,
         callback: Any = None,
@@ -213,7 +226,8 @@ class NMF(BaseNMF):
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Entries ≥ 0 and finite; at least two features. Never modified. Larger than
+            Entries ≥ 0 and finite; at least two features. NaN in a dense array is missing, and
+            counts for nothing. Never modified. Larger than
             memory: a memory map, the path of a ``.npy`` file, a Zarr array, an HDF5
             dataset or backed AnnData, which are read block by block of rows.
         y : Ignored
@@ -222,6 +236,10 @@ class NMF(BaseNMF):
             Start of W, with ``init='custom'``; same dtype as X. Never modified.
         H : ndarray of shape (n_components, n_features), optional
             Start of H, likewise. If only one is given, the other starts at random.
+        weights : {array-like, sparse matrix}, optional
+            Of the shape of X, or (n_samples,) for whole rows; each ≥ 0, 0 is missing, also what
+            a sparse matrix does not store. Minimized is Σ weights · d(X, W H) with the penalties.
+            For uncertainties s, of the squared loss, 1 / s².
         fixed_W, fixed_H : boolean ndarray of the shape of W or H, optional
             True where an entry keeps its start value.
         callback : callable, optional
@@ -233,7 +251,12 @@ class NMF(BaseNMF):
         W : ndarray of shape (n_samples, n_components)
         """
         with self._unchanged_on_failure():
-            X = self._check_data(X, reset=True)
+            X = self._check_data(X, reset=True, weights=weights)
             start = _runs.check_starts(self, X, W, H, fixed_W, fixed_H)
             self._keep(_runs.fit_all(self, X, start, _runs.default_solver(self), callback), X)
         return self.W_.copy()
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        return tags

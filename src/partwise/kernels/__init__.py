@@ -32,6 +32,7 @@ _FILES = {
     "greedy": ("greedy_updates",),
     "multiplicative": ("multiplicative_update",),
     "nnls": ("solve_rows",),
+    "observed": ("observed_dense", "observed_sparse"),
     "passive": ("solve_passive",),
     "pivoting": ("least_squares_rows", "pivot_rows"),
     "products": ("product_loss", "product_split"),

@@ -154,8 +154,8 @@ def rational_sparse(indptr, indices, data, F, A, slope, curve, free, repeats, fl
 
     ``F`` (rows, k) is updated in place, row by row, with A (columns, k) known: up to
     ``repeats`` sweeps over its entries, which visit stored entries of X only, until a sweep
-    changes a row by less than 0.2 times its first one. ``slope`` (k,) is the column sums of
-    A plus what linear penalties add, ``curve`` the strength of a quadratic penalty. Entries
+    changes a row by less than 0.2 times its first one. ``slope`` (1, k), or (rows, k) where rows
+    differ, is the column sums of A plus what linear penalties add, ``curve`` the strength of a quadratic penalty. Entries
     where ``free`` (rows, k; no rows: all are free) is False stay. The model is seen as at
     least ``floor``.
 
@@ -197,8 +197,9 @@ def rational_sparse(indptr, indices, data, F, A, slope, curve, free, repeats, fl
         B[:, (stored + BLOCK - 1) // BLOCK * BLOCK :] = 0
         f = F[i]
         allowed = free[i] if free.shape[0] > 0 else everywhere
+        own = slope[i] if slope.shape[0] > 1 else slope[0]
         total += _improve(
-            f, B, values, sums, stored, slope, curve, allowed, repeats, floor, 1.0, True, spare
+            f, B, values, sums, stored, own, curve, allowed, repeats, floor, 1.0, True, spare
         )
     return total
 
@@ -231,7 +232,8 @@ def rational_dense(X, F, A, slope, curve, free, repeats, floor, beta):  # type: 
         f = F[i]
         values[0, :columns] = X[i]
         allowed = free[i] if free.shape[0] > 0 else everywhere
+        own = slope[i] if slope.shape[0] > 1 else slope[0]
         total += _improve(
-            f, B, values, sums, columns, slope, curve, allowed, repeats, floor, beta, False, spare
+            f, B, values, sums, columns, own, curve, allowed, repeats, floor, beta, False, spare
         )
     return total

@@ -118,8 +118,11 @@ class Loss(ABC):
         # Where `dispersion` is a number.
         raise NotImplementedError
 
-    def constant(self, x: np.ndarray) -> float:
-        """Return what Σ d(x, y) of a `rational` loss has that does not depend on y, in float64."""
+    def constant(self, x: np.ndarray, weights: np.ndarray | None = None) -> float:
+        """Return what Σ d(x, y) of a `rational` loss has that does not depend on y, in float64.
+
+        ``weights``: of every entry, for the Kullback-Leibler divergence.
+        """
         return 0.0
 
     def split(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from scipy import special
 
 from partwise import kernels
 from partwise.losses.base import Loss
@@ -73,7 +74,10 @@ class Beta(Loss):
         kernels.beta_positive(_flat(y), self.beta, out.reshape(-1))
         return out
 
-    def constant(self, x: np.ndarray) -> float:
+    def constant(self, x: np.ndarray, weights: np.ndarray | None = None) -> float:
+        if self.beta == 1 and weights is not None:
+            x, weights = x.astype(np.float64), weights.astype(np.float64)
+            return float(np.sum(weights * (special.xlogy(x, x) - x)))
         if self.beta == 1:
             return float(kernels.sum_x_log_x(_flat(x)) - x.sum(dtype=np.float64))
         return float(-kernels.sum_log(_flat(x)) - x.size) if self.beta == 0 else 0.0

@@ -10,7 +10,7 @@ import numpy as np
 
 from partwise import kernels
 from partwise.problem import Normal, Problem
-from partwise.solvers.base import Solver, State, unfolded
+from partwise.solvers.base import Solver, State, not_quadratic, unfolded
 from partwise.solvers.signed import solve_signed
 
 __all__ = [
@@ -41,8 +41,8 @@ class Alternating(Solver):
     signed = False  # whether it can serve factors of any sign
 
     def lacks(self, problem: Problem) -> str | None:
-        if not problem.loss.quadratic:
-            return f"the {problem.loss.name} is not quadratic"
+        if missing := not_quadratic(problem):
+            return missing
         for name in problem.free:
             for penalty in problem.penalties[name]:
                 if penalty.shifts and not penalty.convex:

@@ -8,7 +8,7 @@ from typing import Any
 
 from partwise.problem import Problem
 
-__all__ = ["Solver", "State", "unfolded"]
+__all__ = ["Solver", "State", "not_quadratic", "tied", "unfolded"]
 
 
 @dataclass
@@ -59,6 +59,22 @@ class Solver(ABC):
         ``tol`` is the tolerance of the run: what met it has to meet it afterwards.
         """
         return objective
+
+
+def not_quadratic(problem: Problem) -> str | None:
+    """Return why Gram and cross products do not tell everything of a factor, or None."""
+    if not problem.loss.quadratic:
+        return f"the {problem.loss.name} is not quadratic"
+    return None if problem.data.complete else "entries of X are missing or have weights"
+
+
+def tied(problem: Problem) -> str | None:
+    """Return which linear or quadratic penalty is more than one of single entries, or None."""
+    for name in problem.free:
+        for penalty in problem.penalties[name]:
+            if penalty.shifts and penalty.separable != "entries":
+                return f"the penalty {penalty.name} ties components together"
+    return None
 
 
 def unfolded(problem: Problem, kind: str = "split", *, signed: bool = False) -> str | None:

@@ -10,9 +10,10 @@ import numpy as np
 from partwise import kernels
 from partwise._threads import each, held
 from partwise.data import Dense, Sparse
-from partwise.problem import Normal, Problem
-from partwise.solvers.base import Solver, unfolded
+from partwise.problem import Entries, Normal, Problem
+from partwise.solvers.base import Solver, not_quadratic, tied, unfolded
 from partwise.solvers.momentum import Momentum
+from partwise.solvers.rows import observed_rows
 from partwise.solvers.signed import solve_signed
 
 __all__ = ["CoordinateDescent"]
@@ -24,6 +25,8 @@ PLAIN, PLAIN_PENALIZED = 3, 5
 # Work of all sweeps but the first over that of the product, as if X were dense: the answer does
 # not depend on how X is stored. Gillis & Glineur (2012), section 4.
 WORTH = 0.5
+# Sweeps over a row with weights of its own, at most: each costs as much as its product with X.
+REPEATS_OF_ROWS = 2
 
 
 class CoordinateDescent(Solver):
@@ -75,9 +78,13 @@ class CoordinateDescent(Solver):
         self.shuffle = shuffle
 
     def lacks(self, problem: Problem) -> str | None:
-        if not problem.loss.quadratic:
-            return f"the {problem.loss.name} is not quadratic"
-        return unfolded(problem, "normal", signed=True)
+        if problem.quadratic:
+            return unfolded(problem, "normal", signed=True)
+        if problem.data.complete:
+            return not_quadratic(problem)
+        if not problem.loss.quadratic or len(problem.model.names) != 2:
+            return "entries of X are missing or have weights, in another model or loss"
+        return tied(problem) or unfolded(problem)
 
     def start(self, problem: Problem, rng: Any) -> Momentum:
         penalized = any(
@@ -96,7 +103,7 @@ class CoordinateDescent(Solver):
             order = state.rng.permutation(order)
         sweeps = _Sweeps(self, problem, state, order, plain=state.iteration < state.plain)
         state.begin(problem)
-        objective = problem.sweep(sweeps, "normal")
+        objective = problem.sweep(sweeps, "normal" if problem.quadratic else "entries")
         assert objective is not None
         return state.judge(problem, objective)
 
@@ -126,20 +133,34 @@ class _Sweeps:
         return 1 if self.plain else min(self.solver.repeats, worth), self.solver.shrink
 
     def __call__(
-        self, name: str, rows: slice, F: np.ndarray, normal: Normal, free: np.ndarray
-    ) -> None:
+        self, name: str, rows: slice, F: np.ndarray, normal: Any, free: np.ndarray
+    ) -> float | None:
+        if isinstance(normal, Entries):
+            return self._entry_by_entry(name, rows, F, normal, free)
         if name in self.problem.signed:
             solve_signed(F, normal.gram, normal.cross, free)
             self.state.follow(name, rows, F)
-            return
+            return None
         np.maximum(F, 0, out=F)
         if self.exact:
             tolerance = 16 * float(np.finfo(F.dtype).eps)
             kernels.solve_rows(F, normal.gram, normal.cross, free, tolerance)
-            return
+            return None
         how = (self.order, free, *self.limits(name))
         kernels.coordinate_sweeps(F, normal.gram, normal.cross, *how)
         self.state.follow(name, rows, F)
+        return None
+
+    def _entry_by_entry(
+        self, name: str, rows: slice, F: np.ndarray, entries: Entries, free: np.ndarray
+    ) -> float:
+        # Every row has a quadratic of its own, that of its known entries.
+        np.maximum(F, 0, out=F)
+        repeats = 1 if self.plain else min(self.solver.repeats, REPEATS_OF_ROWS)
+        limits = repeats, self.solver.shrink
+        value = observed_rows(F, entries, free, self.order, limits, exact=self.exact)[0]
+        self.state.follow(name, rows, F)
+        return value
 
     def whole(
         self,

@@ -104,6 +104,8 @@ class MiniBatch(Solver):
         return unfolded(problem)
 
     def start(self, problem: Problem, rng: Any) -> Memory:
+        if not problem.data.complete:
+            return "entries of X are missing or have weights"
         if not problem.loss.quadratic:
             lift_zeros(problem)
         return Memory()

@@ -19,6 +19,18 @@ __all__ = ["Momentum"]
 BETA, ETA, GAMMA, GAMMA_BOUND = 0.5, 1.5, 1.01, 1.005
 
 
+def _scalable(obeyed: Any) -> bool:
+    # Whether columns of a factor may be multiplied by any number, at no cost.
+    return all(p.constraint and p.cone and p.separable == "entries" for p in obeyed) and not any(
+        p.free() is not None for p in obeyed
+    )
+
+
+def _sizes(F: np.ndarray) -> np.ndarray:
+    sizes = F.sum(axis=0, dtype=np.float64)
+    return np.where(sizes > 0, sizes, 1.0)
+
+
 @dataclass
 class Momentum(State):
     """The extrapolation of all factors along their last moves, and where to return to.
@@ -33,6 +45,8 @@ class Momentum(State):
     positive : bool
         A factor is extrapolated towards zero by its ratio, so that it stays positive. Else
         the last factor may turn negative before it is updated, and others are projected.
+    steadied : bool
+        The scale of the first factor against that of the last is not extrapolated.
 
     Notes
     -----
@@ -44,6 +58,7 @@ class Momentum(State):
 
     plain: int = 3
     positive: bool = False
+    steadied: bool = False
     rng: Any = None
     weight: float = BETA
     bound: float = 1.0
@@ -68,9 +83,12 @@ class Momentum(State):
             self.accepted = {name: problem.factors[name].copy() for name in others}
             self.solved = {name: problem.factors[name].copy() for name in others}
             self.kept = problem.factors[last].copy()
+            self.steadied = self.steadied and all(map(_scalable, problem.penalties.values()))
 
     def begin(self, problem: Problem) -> None:
         """Extrapolate the last factor, which enters the updates of the others."""
+        if self.steadied and self.kept is not None:
+            self._steady(problem)
         early = self.iteration < self.plain
         self.iteration += 1
         idle = self.kept is None or len(problem.free) == 1
@@ -83,6 +101,21 @@ class Momentum(State):
                 self._extrapolate(F[rows], kept[rows], project=False)
 
             each(piece, spans(len(F), 100.0 * F.shape[1]))
+
+    def _steady(self, problem: Problem) -> None:
+        # Where nothing holds the scale of one factor against that of the other, what once moved
+        # it would move it on and on: moves are seen without the part in which components of two
+        # factors move against each other.
+        assert self.kept is not None
+        first, last = problem.free[0], problem.free[-1]
+        before = self.solved[first], self.kept
+        moves = [
+            _sizes(problem.factors[name]) / _sizes(F)
+            for name, F in zip((first, last), before, strict=True)
+        ]
+        part = np.sqrt(moves[0] / moves[1])
+        before[0][...] *= part
+        before[1][...] /= part
 
     def follow(self, name: str, rows: slice, F: np.ndarray) -> None:
         """Extrapolate rows of another factor, which were just updated."""

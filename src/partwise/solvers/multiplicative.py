@@ -81,7 +81,7 @@ class MultiplicativeUpdate(Solver):
         eps = float(np.finfo(problem.data.dtype).eps)
         means = {name: problem.factors[name].mean(dtype=np.float64) for name in problem.free}
         floors = {name: eps * float(mean) for name, mean in means.items()}
-        state = _Floors(plain=PLAIN, positive=True, floors=floors)
+        state = _Floors(plain=PLAIN, positive=True, steadied=True, floors=floors)
         if self.extrapolate:
             state.prepare(problem)
         return state

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from partwise import kernels
 from partwise.penalties import Free
-from partwise.problem import Problem, Split
+from partwise.problem import Entries, Problem, Split
+from partwise.solvers.base import tied
 from partwise.solvers.loop import run
 from partwise.solvers.multiplicative import move
 from partwise.solvers.proximal_gradient import ProximalGradient
+from partwise.solvers.rows import observed_rows
 from partwise.solvers.signed import solve_signed
 
 __all__ = ["project_rows"]
@@ -45,6 +49,8 @@ def project_rows(problem: Problem, *, tol: float, max_iter: int) -> int:
         return _together(problem, tol, max_iter)
     if problem.loss.powers is None:
         return _one_by_one(problem, tol, max_iter)
+    if not problem.data.complete and problem.loss.quadratic and not problem.signed:
+        return _together(problem, tol, max_iter) if tied(problem) else _exactly(problem)
     free = problem.free_entries(name)
     held = F.copy() if free.shape[0] else None
     if problem.loss.quadratic and all(penalty.convex for penalty in obeyed):
@@ -66,6 +72,21 @@ def project_rows(problem: Problem, *, tol: float, max_iter: int) -> int:
     for rows, data in problem.data.stream(densify=problem.loss.flat_positive is None):
         undone += _settle(problem.rows(rows, data), tol, max_iter)
     return undone
+
+
+def _exactly(problem: Problem) -> int:
+    # Every row by its own quadratic, that of its known entries.
+    left: list[int] = []
+    order = np.arange(problem.model.n_components)
+
+    def solve(name: str, rows: slice, F: np.ndarray, entries: Entries, free: np.ndarray) -> float:
+        F[...] = np.where(free, 0, F) if free.shape[0] else 0
+        value, undone = observed_rows(F, entries, free, order, (1, 0.0), exact=True)
+        left.append(undone)
+        return value
+
+    problem.sweep(solve, "entries")
+    return sum(left)
 
 
 def _together(problem: Problem, tol: float, max_iter: int) -> int:
@@ -128,6 +149,13 @@ def _flat_start(problem: Problem, name: str) -> None:
     weight = problem.model.adjoint_of_ones(problem.factors, name).astype(np.float64)
     ones = {other: np.ones_like(values) for other, values in problem.factors.items()}
     sums = problem.model.adjoint(problem.data, ones, name)[:, :1].astype(np.float64)
+    data: Any = problem.data
+    if not data.complete:
+        product = problem.model.as_product(problem.factors)
+        assert product is not None
+        seen = data.weigh(product[1].sum(axis=1, keepdims=True)).astype(np.float64)
+        F[...] = np.divide(sums, seen, out=np.zeros_like(sums), where=seen > 0) * (weight > 0)
+        return
     total = weight.sum()
     F[...] = sums / total * (weight > 0) if total > 0 else 0.0
 

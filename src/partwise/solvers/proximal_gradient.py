@@ -100,7 +100,7 @@ class ProximalGradient(Solver):
         self.repeats = repeats
 
     def lacks(self, problem: Problem) -> str | None:
-        if problem.signed and not problem.loss.quadratic:
+        if problem.signed and not problem.quadratic:
             which, loss = problem.signed[0], problem.loss.name
             return f"{which} may have any sign, for which the {loss} is not made"
         for name in problem.free:
@@ -123,11 +123,11 @@ class ProximalGradient(Solver):
         if not np.isfinite(state.objective):
             state.objective = problem.objective()
         for name in problem.free:
-            if problem.loss.quadratic:
+            if problem.quadratic:
                 normal = _descend_quadratic(problem, name, state.paces[name], self.repeats)
             else:
                 state.objective = _descend(problem, name, state.paces[name], state.objective)
-        if problem.loss.quadratic:
+        if problem.quadratic:
             objective = problem.objective((name, problem.penalized(name, normal)))
             state.objective = min(objective, state.objective)
         return state.objective

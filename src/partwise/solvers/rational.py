@@ -8,7 +8,7 @@ import numpy as np
 
 from partwise import kernels
 from partwise.problem import Entries, Problem
-from partwise.solvers.base import Solver, unfolded
+from partwise.solvers.base import Solver, tied, unfolded
 from partwise.solvers.momentum import Momentum
 from partwise.solvers.multiplicative import lift_zeros
 
@@ -63,13 +63,9 @@ class RationalDescent(Solver):
             return f"the data are sparse, and every zero counts in the {problem.loss.name}"
         if problem.data.led_by(1) is None:
             return "the data come in blocks of rows"
-        mixed = [
-            penalty.name
-            for name in problem.free
-            for penalty in problem.penalties[name]
-            if penalty.shifts and penalty.separable != "entries"
-        ]
-        return f"the penalty {mixed[0]} ties components together" if mixed else unfolded(problem)
+        if not problem.data.complete and problem.loss.flat_positive is None:
+            return f"entries of X are missing or have weights, under the {problem.loss.name}"
+        return tied(problem) or unfolded(problem)
 
     def start(self, problem: Problem, rng: Any) -> Momentum:
         lift_zeros(problem)
@@ -87,13 +83,15 @@ class RationalDescent(Solver):
             name: str, rows: slice, F: np.ndarray, entries: Entries, free: np.ndarray
         ) -> float:
             data: Any = entries.data
-            how = (entries.slope, entries.curve, free, repeats, floor)
+            how = (entries.slope.astype(F.dtype), entries.curve, free, repeats, floor)
             if data.is_sparse:
                 stored = (data.indptr, data.indices, data.stored)
                 cost = kernels.rational_sparse(*stored, F, entries.design, *how)
             else:
                 beta = problem.loss.degree
                 cost = kernels.rational_dense(data.array, F, entries.design, *how, beta)
+            if entries.of_loss is not None:
+                cost += kernels.inner(F, entries.of_loss)
             state.follow(name, rows, F)
             return cost
 

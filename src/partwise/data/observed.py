@@ -1,0 +1,236 @@
+"""Data of which not every entry is known equally well, or at all."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+
+from partwise import kernels
+from partwise.data.base import Index
+from partwise.data.dense import Dense
+from partwise.data.sparse import Sparse
+
+__all__ = ["Listed", "Observed", "Weighted"]
+
+
+class Observed:
+    """What data with a weight for every entry answer; a weight of zero means missing.
+
+    The sum is that of the known entries, with their weighted mean in place of the missing
+    ones; sums of squares and products are those of the weighted entries.
+    """
+
+    complete = False
+    weights: np.ndarray
+    dtype: np.dtype
+    shape: tuple[int, ...]
+    size: int
+
+    def known(self) -> np.ndarray:
+        """Return the values that belong to ``weights``, of its shape."""
+        raise NotImplementedError
+
+    @cached_property
+    def mass(self) -> float:
+        """The sum of all weights, in float64."""
+        return float(self.weights.sum(dtype=np.float64))
+
+    @cached_property
+    def _sum(self) -> float:
+        if self.mass == 0:
+            return 0.0
+        return float(_total(self.known(), self.weights)) / self.mass * self.size
+
+    @cached_property
+    def _sum_of_squares(self) -> float:
+        return float(sum(part.sum() for part in self.square_sums()[:1]))
+
+    def square_sums(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return the weighted sums of squares of rows and columns, in float64."""
+        raise NotImplementedError
+
+    @cached_property
+    def _extremes(self) -> tuple[float, float]:
+        values = self.known()[self.weights > 0]
+        return (float(values.min()), float(values.max())) if values.size else (0.0, 0.0)
+
+    def smallest(self) -> float:
+        """Return the smallest known entry."""
+        return self._extremes[0]
+
+    def largest(self) -> float:
+        """Return the largest known entry."""
+        return self._extremes[1]
+
+
+def _total(values: np.ndarray, weights: np.ndarray) -> float:
+    total = 0.0
+    for i in range(0, len(values), 4096):
+        part = values[i : i + 4096].astype(np.float64)
+        part *= weights[i : i + 4096]
+        total += float(part.sum())
+    return total
+
+
+class Weighted(Observed, Dense):
+    """A dense matrix and a weight ≥ 0 for every entry; what is missing holds zeros.
+
+    Parameters
+    ----------
+    array, weights : ndarray of one shape and dtype
+        Finite; ``array`` is zero where the weight is. Both are kept, not copied.
+    """
+
+    def __init__(self, array: np.ndarray, weights: np.ndarray) -> None:
+        super().__init__(array)
+        self.weights = weights
+
+    def known(self) -> np.ndarray:
+        return self.array
+
+    def rows(self, index: Index) -> Weighted:
+        return Weighted(self.array[index], self.weights[index])
+
+    @property
+    def T(self) -> Weighted:
+        return Weighted(self.array.T, self.weights.T)
+
+    def led_by(self, axis: int, k: int = 0) -> Weighted:
+        return self if axis == 0 else self.T
+
+    def __matmul__(self, H: np.ndarray) -> np.ndarray:
+        return np.asarray((self.weights * self.array) @ H)
+
+    def weighed(self) -> Dense:
+        """Return complete data, every entry times its weight."""
+        return Dense(self.weights * self.array)
+
+    def weigh(self, H: np.ndarray) -> np.ndarray:
+        """Return the product of the weights with H."""
+        return np.asarray(self.weights @ H)
+
+    def square_sums(self) -> tuple[np.ndarray, np.ndarray]:
+        rows, columns = np.empty(self.shape[0]), np.zeros(self.shape[1])
+        for block in self.blocks():
+            squares = np.square(self.array[block], dtype=np.float64) * self.weights[block]
+            rows[block] = squares.sum(axis=1)
+            columns += squares.sum(axis=0)
+        return rows, columns
+
+    def counts(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return how many entries of each row and of each column are known."""
+        known = self.weights > 0
+        return known.sum(axis=1), known.sum(axis=0)
+
+    def scaled(self, power: int) -> Weighted:
+        """Return the same data times two to a power."""
+        return Weighted(np.ldexp(self.array, power), self.weights)
+
+    def filled(self) -> Dense:
+        """Return complete data: means of row and column, over the mean, where X is missing."""
+        known, rows, columns = self.weights > 0, *self.counts()
+        everywhere = self.array.sum(dtype=np.float64) / max(1, int(known.sum()))
+        of_rows = self.array.sum(axis=1, dtype=np.float64) / np.maximum(rows, 1)
+        of_columns = self.array.sum(axis=0, dtype=np.float64) / np.maximum(columns, 1)
+        of_columns[columns == 0] = everywhere
+        scale = of_columns / everywhere if everywhere > 0 else np.zeros_like(of_columns)
+        guess = (of_rows[:, None] * scale).astype(self.dtype)
+        return Dense(np.where(known, self.array, np.maximum(guess, 0)))
+
+    def shown(self) -> np.ndarray:
+        """Return the matrix as a user knows it, with NaN where it is missing."""
+        return np.where(self.weights > 0, self.array, self.dtype.type(np.nan))
+
+
+class Listed(Observed, Sparse):
+    """A matrix in compressed rows of which the stored entries are known, and no others.
+
+    Parameters
+    ----------
+    matrix : SciPy sparse array
+        In compressed rows, without duplicates; stored zeros are zeros.
+    weights : ndarray of shape (stored,)
+        Of each stored entry, > 0, in the dtype of the matrix.
+    """
+
+    def __init__(self, matrix: Any, weights: np.ndarray) -> None:
+        super().__init__(matrix)
+        self.weights = weights
+
+    @classmethod
+    def of(cls, data: Sparse, weights: np.ndarray) -> Listed:
+        """Return the view of the same arrays, with weights."""
+        view = cls.__new__(cls)
+        view._hold(data.indptr, data.indices, data.stored, data.shape)
+        view.weights = weights
+        return view
+
+    def known(self) -> np.ndarray:
+        return self.stored
+
+    def rows(self, index: Index) -> Listed:
+        if not isinstance(index, slice) or index.step not in (None, 1):
+            chosen = sparse.csr_array(
+                (self.weights, self.indices, self.indptr), shape=self.shape, copy=False
+            )[index]
+            return Listed(self.matrix[index], chosen.data)
+        start, stop, _ = index.indices(self.shape[0])
+        if (start, stop) == (0, self.shape[0]):
+            return self
+        part = super().rows(index)
+        return Listed.of(part, self.weights[self.indptr[start] : self.indptr[stop]])
+
+    @property
+    def T(self) -> Listed:
+        return self._transposed
+
+    @cached_property
+    def _transposed(self) -> Listed:
+        number = np.arange(len(self.stored))
+        order = sparse.csr_array((number, self.indices, self.indptr), shape=self.shape).T.tocsr()
+        part = (self.stored[order.data], order.indices, order.indptr)
+        turned = sparse.csr_array(part, shape=self.shape[::-1], copy=False)
+        return Listed(turned, self.weights[order.data])
+
+    def led_by(self, axis: int, k: int = 0) -> Listed:
+        return self if axis == 0 else self._transposed
+
+    def __matmul__(self, H: np.ndarray) -> np.ndarray:
+        return self.plain(self.weights * self.stored) @ H
+
+    def weighed(self) -> Sparse:
+        """Return complete data, every stored entry times its weight."""
+        return self.plain(self.weights * self.stored)
+
+    def weigh(self, H: np.ndarray) -> np.ndarray:
+        """Return the product of the weights with H."""
+        return self.plain(self.weights) @ H
+
+    def square_sums(self) -> tuple[np.ndarray, np.ndarray]:
+        rows, columns = np.zeros(self.shape[0]), np.zeros(self.shape[1])
+        roots = np.sqrt(self.weights) * self.stored
+        kernels.square_sums(self.indptr, self.indices, roots, rows, columns)
+        return rows, columns
+
+    def plain(self, values: np.ndarray) -> Sparse:
+        """Return the complete matrix of the same pattern with other stored values."""
+        return Sparse._view(self.indptr, self.indices, values, self.shape)
+
+    def counts(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return how many entries of each row and of each column are known."""
+        return np.diff(self.indptr), self.column_counts
+
+    def scaled(self, power: int) -> Listed:
+        """Return the same data times two to a power."""
+        return Listed.of(self.plain(np.ldexp(self.stored, power)), self.weights)
+
+    def filled(self) -> Sparse:
+        """Return the matrix with zeros where nothing is stored, which starts are made from."""
+        return self.plain(self.stored)
+
+    def shown(self) -> Any:
+        """Return the matrix as a user knows it."""
+        return self.matrix

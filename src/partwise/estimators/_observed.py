@@ -1,0 +1,144 @@
+"""From X with missing entries or weights to the view that says so."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+
+from partwise._arrays import check_entries
+from partwise._errors import explain
+from partwise.data import Data, Listed, Weighted, as_data
+
+__all__ = ["observe"]
+
+# Of a dense matrix with a smaller share of known entries only these are visited.
+FEW = 0.2
+
+
+def observe(X: Any, weights: Any, *, unstored: str, subject: str, signed: bool) -> Any:
+    """Return X as it is where every entry is known and counts once, else the view of it.
+
+    Parameters
+    ----------
+    X : ndarray or SciPy sparse array in compressed rows
+        NaN in a dense array is missing.
+    weights : array-like or sparse, of the shape of X, or of its rows alone; or None
+        Each ≥ 0; 0, and what is not stored, is missing.
+    unstored : {"zero", "missing"}
+        What entries are that sparse X does not store.
+    subject : str
+        The name of X in messages.
+    signed : bool
+        Known entries may be negative.
+
+    Raises
+    ------
+    ValueError
+        Weights of another shape, negative or not finite; known entries that are infinite or
+        not allowed to be negative; nothing is known.
+    """
+    if weights is not None:
+        weights = _checked_weights(weights, X.shape, X.dtype)
+    if sparse.issparse(X):
+        view = _of_sparse(X, weights, unstored)
+    else:
+        view = _of_dense(X, weights)
+    if not isinstance(view, Data):
+        check_entries(view, subject, signed=signed)
+        return view
+    if view.mass == 0:
+        todo = "Look at the file that X or its weights came from."
+        raise ValueError(explain(subject, "no known entry", "at least one", todo))
+    if isinstance(view, Listed):
+        check_entries(view.matrix, subject, signed=signed)
+    else:
+        check_entries(view.array, subject, signed=signed)
+        known = np.count_nonzero(view.weights)
+        if known < FEW * view.size:
+            return _listed(view)
+    return view
+
+
+def _checked_weights(weights: Any, shape: tuple[int, ...], dtype: np.dtype) -> Any:
+    is_sparse = sparse.issparse(weights)
+    weights = sparse.csr_array(weights, dtype=dtype) if is_sparse else np.asarray(weights, dtype)
+    if not is_sparse and weights.shape in ((shape[0],), (shape[0], 1)):
+        weights = np.broadcast_to(weights.reshape(-1, 1), shape)
+    if weights.shape != tuple(shape):
+        wanted = f"the shape of X, {tuple(shape)}, or one weight for each of its rows"
+        raise ValueError(explain("weights", f"shape {weights.shape}", wanted))
+    values = weights.data if is_sparse else weights
+    low, high = (values.min(), values.max()) if values.size else (0, 0)
+    if not (low >= 0 and np.isfinite(high)):
+        todo = "An entry is missing where its weight is 0; for an uncertainty s use 1 / s**2."
+        raise ValueError(explain("weights", f"entries from {low:g} to {high:g}", "≥ 0", todo))
+    return weights
+
+
+def _of_dense(X: np.ndarray, weights: Any) -> Any:
+    missing = np.isnan(X)
+    if weights is None:
+        if not missing.any():
+            return X
+        weights = np.ones(X.shape, X.dtype)
+    elif sparse.issparse(weights):
+        weights = weights.toarray()
+    elif weights.min() == 1 == weights.max() and not missing.any():
+        return X
+    weights = np.where(missing, 0, weights) if missing.any() else weights
+    return Weighted(np.where(weights > 0, X, 0), weights)
+
+
+def _of_sparse(X: Any, weights: Any, unstored: str) -> Any:
+    data: Any = as_data(X)
+    if unstored == "zero":
+        if weights is None:
+            return X
+        if not sparse.issparse(weights):
+            if weights.strides[-1] == 0:
+                got = "one weight for each row of sparse X"
+                todo = "Repeat rows, or pass weights as a sparse matrix or a dense array."
+                wanted = "weights of its entries, or unstored='missing'"
+                raise ValueError(explain("weights", got, wanted, todo))
+            return _of_dense(data.to_dense(), weights)
+        # Of the weighted entries those that X does not store are zeros.
+        pattern = weights.copy()
+        pattern.sum_duplicates()
+        rows, columns = pattern.nonzero()
+        values = pattern[rows, columns]
+        known = np.asarray(data.matrix[rows, columns])
+        return _in_rows(rows, columns, known, np.asarray(values), X.shape)
+    rows = np.repeat(np.arange(X.shape[0]), np.diff(data.indptr))
+    columns, known = data.indices, data.stored
+    if weights is None:
+        values = np.ones_like(known)
+    elif sparse.issparse(weights):
+        values = np.asarray(weights[rows, columns])
+    else:
+        values = weights[rows, columns]
+    chosen = (values > 0) & ~np.isnan(known)
+    return _in_rows(rows[chosen], columns[chosen], known[chosen], values[chosen], X.shape)
+
+
+def _in_rows(
+    rows: np.ndarray, columns: np.ndarray, known: np.ndarray, weights: np.ndarray, shape: Any
+) -> Listed:
+    # Entries by row, and by column within each.
+    counts = np.bincount(rows, minlength=shape[0])
+    indptr = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+    order = np.lexsort((columns, rows))
+    kind = np.int64 if max(shape) > 2**31 - 1 else np.int32
+    part = (known[order], columns[order].astype(kind), indptr.astype(kind))
+    if len(known) > np.iinfo(kind).max:
+        part = (known[order], columns[order].astype(np.int64), indptr)
+    matrix = sparse.csr_array(part, shape=shape)
+    matrix.has_canonical_format = True
+    return Listed(matrix, np.ascontiguousarray(weights[order]))
+
+
+def _listed(view: Weighted) -> Listed:
+    rows, columns = np.nonzero(view.weights)
+    known = view.array[rows, columns], view.weights[rows, columns]
+    return _in_rows(rows, columns, *known, view.shape)
