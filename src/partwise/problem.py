@@ -118,7 +118,8 @@ class Problem:
             return 0.0
         total = 0.5 * self.data.mass * self.loss.typical(mean)
         if not self.data.complete:
-            known, weights = self.data.known(), self.data.weights  # type: ignore[attr-defined]
+            data: Any = self.data
+            known, weights = data.known(), data.weights
             flat = np.full_like(known, mean)
             total += _weighted_total(self.loss, np.where(weights > 0, known, mean), flat, weights)
             return float(total) if np.isfinite(total) else 0.0
@@ -527,12 +528,18 @@ class Problem:
         data: Any = self.data
         x, y = data.stored, self._model_values_at_stored()
         if not data.complete:
-            parts = [data.weights * part for part in self._halves(x, y)]
-            return Split(
-                *(self.model.adjoint(data.plain(part), self.factors, name) for part in parts)
-            )
+            return self._adjoint_split(x, y, data.weights, name, data.plain)
         negative = self.model.adjoint(data.like(self.loss.negative(x, y)), self.factors, name)
         return Split(negative, self._flat_positive(name, negative))
+
+    def _adjoint_split(
+        self, x: np.ndarray, y: np.ndarray, weights: np.ndarray, name: str, as_data: Any
+    ) -> Split:
+        negative, positive = (
+            self.model.adjoint(as_data(weights * part), self.factors, name)
+            for part in self._halves(x, y)
+        )
+        return Split(negative, positive)
 
     def _halves(self, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         # The two parts of the slope of every entry, both ≥ 0 also where x is not.
@@ -550,8 +557,7 @@ class Problem:
             return self._split_at_stored(name)
         if not self.data.complete:
             x, y, weights = self._known_and_model()
-            parts = [weights * part for part in self._halves(x, y)]
-            return Split(*(self.model.adjoint(part, self.factors, name) for part in parts))
+            return self._adjoint_split(x, y, weights, name, np.asarray)
         product = self.model.as_product(self.factors)
         if product is not None:
             parts = self.loss.split(self.data.strided(), *product, self.floor)

@@ -39,7 +39,7 @@ class Data(ABC):
     is_sparse: bool = False
     in_memory: bool = True
     complete: bool = True
-    weights: np.ndarray | None = None
+    weights: Any = None
 
     @abstractmethod
     def rows(self, index: Index) -> Data:

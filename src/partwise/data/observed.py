@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from functools import cached_property
 from typing import Any
 
@@ -16,7 +17,7 @@ from partwise.data.sparse import Sparse
 __all__ = ["Listed", "Observed", "Weighted"]
 
 
-class Observed:
+class Observed(ABC):
     """What data with a weight for every entry answer; a weight of zero means missing.
 
     The sum is that of the known entries, with their weighted mean in place of the missing
@@ -24,14 +25,26 @@ class Observed:
     """
 
     complete = False
-    weights: np.ndarray
+    weights: Any
     dtype: np.dtype
     shape: tuple[int, ...]
     size: int
 
+    @abstractmethod
     def known(self) -> np.ndarray:
         """Return the values that belong to ``weights``, of its shape."""
-        raise NotImplementedError
+
+    @abstractmethod
+    def scaled(self, power: int) -> Any:
+        """Return the same data times two to a power."""
+
+    @abstractmethod
+    def shown(self) -> Any:
+        """Return the matrix as a user knows it."""
+
+    @abstractmethod
+    def weigh(self, H: np.ndarray) -> np.ndarray:
+        """Return the product of the weights with H."""
 
     @cached_property
     def mass(self) -> float:
@@ -48,9 +61,9 @@ class Observed:
     def _sum_of_squares(self) -> float:
         return float(sum(part.sum() for part in self.square_sums()[:1]))
 
+    @abstractmethod
     def square_sums(self) -> tuple[np.ndarray, np.ndarray]:
         """Return the weighted sums of squares of rows and columns, in float64."""
-        raise NotImplementedError
 
     @cached_property
     def _extremes(self) -> tuple[float, float]:

@@ -9,7 +9,7 @@ from scipy import sparse
 
 from partwise._arrays import check_entries
 from partwise._errors import explain
-from partwise.data import Data, Listed, Weighted, as_data
+from partwise.data import Listed, Weighted, as_data
 
 __all__ = ["observe"]
 
@@ -41,11 +41,8 @@ def observe(X: Any, weights: Any, *, unstored: str, subject: str, signed: bool) 
     """
     if weights is not None:
         weights = _checked_weights(weights, X.shape, X.dtype)
-    if sparse.issparse(X):
-        view = _of_sparse(X, weights, unstored)
-    else:
-        view = _of_dense(X, weights)
-    if not isinstance(view, Data):
+    view: Any = _of_sparse(X, weights, unstored) if sparse.issparse(X) else _of_dense(X, weights)
+    if not isinstance(view, Weighted | Listed):
         check_entries(view, subject, signed=signed)
         return view
     if view.mass == 0:

@@ -282,9 +282,7 @@ def clear_unknown(problem: Problem) -> None:
     """Set rows of factors to zero that no known entry of X says anything about."""
     if not problem.data.complete:
         for name, count in zip(problem.model.names, problem.data.counts(), strict=True):
-            if name in problem.free and not all(
-                p.free() is not None for p in problem.penalties[name]
-            ):
+            if name in problem.free and not problem.free_entries(name).shape[0]:
                 problem.factors[name][count == 0] = 0
 
 

@@ -193,9 +193,9 @@ def observed_dense(X, V, A, F, slope, curve, free, order, limits, tolerance):  #
 
 
 @compiled(error_model="numpy")
-def observed_sparse(
+def observed_sparse(  # type: ignore[no-untyped-def]
     indptr, indices, data, weights, A, F, slope, curve, free, order, limits, tolerance
-):  # type: ignore[no-untyped-def]
+):
     """Do as `observed_dense` for compressed rows of which only stored entries are known.
 
     Cost O(stored · k) per sweep, O(stored · k²) for the exact solution.

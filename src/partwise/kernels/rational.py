@@ -155,9 +155,9 @@ def rational_sparse(indptr, indices, data, F, A, slope, curve, free, repeats, fl
     ``F`` (rows, k) is updated in place, row by row, with A (columns, k) known: up to
     ``repeats`` sweeps over its entries, which visit stored entries of X only, until a sweep
     changes a row by less than 0.2 times its first one. ``slope`` (1, k), or (rows, k) where rows
-    differ, is the column sums of A plus what linear penalties add, ``curve`` the strength of a quadratic penalty. Entries
-    where ``free`` (rows, k; no rows: all are free) is False stay. The model is seen as at
-    least ``floor``.
+    differ, is the column sums of A plus what linear penalties add, ``curve`` the strength of a
+    quadratic penalty. Entries where ``free`` (rows, k; no rows: all are free) is False stay. The
+    model is seen as at least ``floor``.
 
     The derivative in one entry f is ``slope + curve f − Σ b x / (rest + f b)``. The sum is
     replaced by one pole ``a / (f + d)`` with its value and derivative: as 1 / Σ is concave,

@@ -95,6 +95,8 @@ class MiniBatch(Solver):
         self.max_no_improvement = max_no_improvement
 
     def lacks(self, problem: Problem) -> str | None:
+        if not problem.data.complete:
+            return "entries of X are missing or have weights"
         if len(problem.model.names) != 2:
             return (
                 f"the model {type(problem.model).__name__} has {len(problem.model.names)} factors"
@@ -104,8 +106,6 @@ class MiniBatch(Solver):
         return unfolded(problem)
 
     def start(self, problem: Problem, rng: Any) -> Memory:
-        if not problem.data.complete:
-            return "entries of X are missing or have weights"
         if not problem.loss.quadratic:
             lift_zeros(problem)
         return Memory()
