@@ -96,7 +96,7 @@ def test_rational_sweeps(dtype, beta, columns, curve):
     slope = (A.sum(axis=0) if beta == 1 else np.zeros(k, dtype)) + dtype(0.3)
     floor, free = dtype(1e-12), some(5, k)
     wanted = naive.rational_sweep(X, F, A, slope, curve, free, floor, beta)
-    how = (slope, curve, free, 1, floor)
+    how = (slope[None], curve, free, 1, floor)
     found = F.copy()
     cost = kernels.rational_dense(X, found, A, *how, beta)
     tolerance = 1e-9 if dtype is np.float64 else 2e-3
@@ -130,7 +130,7 @@ def test_rational_sweeps_lower_the_objective_of_every_row(beta, seed):
 
     before = objective(F)
     for _ in range(8):
-        kernels.rational_dense(X, F, A, slope, 0.0, np.empty((0, 6), bool), 1, 1e-300, beta)
+        kernels.rational_dense(X, F, A, slope[None], 0.0, np.empty((0, 6), bool), 1, 1e-300, beta)
         after = objective(F)
         assert (after <= before * (1 + 1e-12)).all()
         before = after
@@ -153,7 +153,7 @@ def test_a_rational_step_that_would_take_away_an_only_support(beta, curve):
     before = objective(F)
     for _ in range(60):
         none = np.empty((0, 2), bool)
-        kernels.rational_dense(X, F, A, slope, curve, none, 1, 1e-300, beta)
+        kernels.rational_dense(X, F, A, slope[None], curve, none, 1, 1e-300, beta)
         after = objective(F)
         assert after <= before * (1 + 1e-12)
         before = after

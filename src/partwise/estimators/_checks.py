@@ -9,7 +9,7 @@ from sklearn.utils.validation import check_array, validate_data
 
 from partwise._arrays import check_entries, check_kind
 from partwise._errors import explain
-from partwise.data import Stored, open_reader
+from partwise.data import Observed, Stored, open_reader
 from partwise.estimators._observed import observe
 from partwise.losses import as_loss
 
@@ -43,6 +43,8 @@ def check_data(est: Any, X: Any, *, reset: bool, weights: Any = None) -> Any:
     weights : array-like, sparse matrix or None
         Of the entries of X, see `partwise.estimators._observed.observe`.
     """
+    if isinstance(X, Observed):
+        return X
     signed = _may_be_negative(est)
     X, names = _matrix_and_names(X)
     check_kind(X, "X")

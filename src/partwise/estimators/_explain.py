@@ -77,7 +77,8 @@ def _explained_of_known(data: Any, W: np.ndarray, H: np.ndarray) -> Explained:
             part = weights * model * (2 * values - model)
         gained[rows] = np.asarray(part.sum(axis=1)).ravel()
         gained_of_columns += np.asarray(part.sum(axis=0)).ravel()
-        component += np.sum(W64[rows] * (2 * (block @ H64) - W64[rows] * block.weigh(H64**2)), 0)
+        crosses = 2.0 * (block @ H) - W64[rows] * block.weigh(np.square(H))
+        component += np.sum(W64[rows] * crosses, axis=0)
     squares = data.square_sums()
     total = np.array([squares[0].sum()])
     return Explained(

@@ -35,13 +35,15 @@ def non_negative_factorization(
     random_state: Any = None,
     verbose: int = 0,
     shuffle: bool = False,
+    weights: Any = None,
+    unstored: str = "zero",
 ) -> tuple[np.ndarray, np.ndarray, int]:
     """Factorize X ≈ W H with the objective of `NMF`.
 
     Parameters
     ----------
     X : {array-like, sparse matrix} of shape (n_samples, n_features)
-        Entries ≥ 0 and finite.
+        Entries ≥ 0 and finite; NaN in a dense array is missing.
     W : ndarray of shape (n_samples, n_components), optional
         Start of W, with ``init='custom'``.
     H : ndarray of shape (n_components, n_features), optional
@@ -51,8 +53,10 @@ def non_negative_factorization(
     update_H : bool, default=True
         False finds W alone, each row on its own; the start of W does not matter then.
     init, solver, beta_loss, tol, max_iter, alpha_W, alpha_H, l1_ratio, penalty_W, penalty_H, \
-random_state, verbose, shuffle
+random_state, verbose, shuffle, unstored
         As for `NMF`.
+    weights : {array-like, sparse matrix}, optional
+        Of the entries of X, as for `NMF.fit_transform`.
 
     Returns
     -------
@@ -91,12 +95,13 @@ random_state, verbose, shuffle
         penalty_H=penalty_H,
         verbose=verbose,
         shuffle=shuffle,
+        unstored=unstored,
     )
     if update_H:
-        W = model.fit_transform(X, W=W, H=H)
+        W = model.fit_transform(X, W=W, H=H, weights=weights)
         return W, model.components_, model.n_iter_
     model._validate_params()
-    X = model._check_data(X, reset=True)
+    X = model._check_data(X, reset=True, weights=weights)
     if W is not None:
         _runs.warn("When update_H=False, the provided initial W is not used.", RuntimeWarning)
     wanted: Any = X.shape[1] if n_components is None else n_components

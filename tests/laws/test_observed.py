@@ -1,0 +1,365 @@
+"""Laws of weights and missing entries: what is not known counts for nothing."""
+
+import warnings
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import optimize, sparse
+from sklearn.exceptions import ConvergenceWarning
+
+from partwise import NMF, kernels, losses
+from partwise._errors import UnsupportedCombinationError
+from partwise.data import Listed, Weighted, as_data
+from partwise.models import Bilinear
+from partwise.penalties import L1, L2, Simplex
+from partwise.problem import Problem
+from partwise.solvers import SOLVERS, CoordinateDescent, run
+from tests.laws.declared import LOSSES, draw_data, label
+
+K = 3
+SOLVING = ["cd", "hals", "a-hals", "rational", "mu", "me", "amu", "pgd"]
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+
+
+def start_of(shape, seed=0, dtype=np.float64):
+    rng = np.random.default_rng(seed)
+    return rng.uniform(0.2, 1, (shape[0], K)).astype(dtype), rng.uniform(
+        0.2, 1, (K, shape[1])
+    ).astype(dtype)
+
+
+def fit(X, W, H, weights=None, **params):
+    model = NMF(K, init="custom", **{"tol": 0, "max_iter": 3, **params})
+    return model.fit(X, W=W.copy(), H=H.copy(), weights=weights)
+
+
+def able(loss, name, weights):
+    data = Weighted(np.where(weights > 0, 1.0, 0.0), weights)
+    factors = dict(
+        zip("WH", (F if n == 0 else F.T for n, F in enumerate(start_of((13, 9)))), strict=True)
+    )
+    problem = Problem(
+        data, Bilinear(K), loss, {n: np.ascontiguousarray(F) for n, F in factors.items()}
+    )
+    return SOLVERS[name]().lacks(problem) is None
+
+
+def holes(shape, seed=5, share=0.35):
+    weights = (np.random.default_rng(seed).random(shape) > share).astype(float)
+    weights[0], weights[:, 0] = 1, 1
+    return weights
+
+
+PAIRS = [
+    pytest.param(loss, name, id=f"{label(loss)} {name}")
+    for loss in LOSSES
+    for name in SOLVING
+    if able(loss, name, holes((13, 9)))
+]
+
+
+def test_every_loss_has_a_solver():
+    served = {pair.values[0].name for pair in PAIRS}
+    assert served == {loss.name for loss in LOSSES}
+
+
+@pytest.mark.parametrize(("loss", "name"), PAIRS)
+def test_three_ways_to_say_missing_are_one(loss, name):
+    X, weights = draw_data((13, 9), 1, loss, zeros=0.2), holes((13, 9))
+    W, H = start_of(X.shape)
+    how = {"solver": name, "beta_loss": loss}
+    first = fit(np.where(weights > 0, X, np.nan), W, H, **how)
+    rows, columns = np.nonzero(weights)
+    stored = sparse.coo_array((X[rows, columns], (rows, columns)), shape=X.shape)
+    for other in (
+        fit(np.where(weights > 0, X, -1e30), W, H, weights, **how),
+        fit(X, W, H, sparse.csr_array(weights), **how),
+    ):
+        np.testing.assert_array_equal(other.components_, first.components_)
+    listed = fit(stored, W, H, unstored="missing", **how)
+    np.testing.assert_allclose(listed.components_, first.components_, rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(listed.objective_, first.objective_, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize(("loss", "name"), PAIRS)
+def test_integer_weights_are_repeated_rows(loss, name):
+    X, times = draw_data((13, 9), 2, loss, zeros=0.2), np.arange(13) % 3 + 1
+    if name == "pgd":
+        pytest.skip("Its steps are as long as all rows together allow.")
+    W, H = start_of(X.shape)
+    how = {"solver": name, "beta_loss": loss}
+    weighted = fit(X, W, H, times, **how)
+    repeated = fit(np.repeat(X, times, axis=0), np.repeat(W, times, axis=0), H, **how)
+    np.testing.assert_allclose(weighted.components_, repeated.components_, rtol=1e-9, atol=1e-11)
+    np.testing.assert_allclose(weighted.objective_, repeated.objective_, rtol=1e-9)
+
+
+@pytest.mark.parametrize(("loss", "name"), PAIRS)
+def test_weights_of_one_are_none(loss, name):
+    X = draw_data((13, 9), 3, loss, zeros=0.2)
+    W, H = start_of(X.shape)
+    plain = fit(X, W, H, solver=name, beta_loss=loss)
+    ones = fit(X, W, H, np.ones(X.shape), solver=name, beta_loss=loss)
+    np.testing.assert_array_equal(plain.components_, ones.components_)
+
+
+@pytest.mark.parametrize(("loss", "name"), PAIRS)
+@pytest.mark.parametrize("obeyed", [None, L1(0.1), L2(0.1)], ids=["plain", "L1", "L2"])
+def test_objective_never_rises_and_is_that_of_the_definition(loss, name, obeyed):
+    X = draw_data((13, 9), 4, loss, zeros=0.2)
+    weights = holes(X.shape) * np.random.default_rng(1).uniform(0.2, 3, X.shape)
+    W, H = start_of(X.shape)
+    how = {"solver": name, "beta_loss": loss, "max_iter": 30}
+    try:
+        model = fit(X, W, H, weights, penalty_W=obeyed, penalty_H=obeyed, **how)
+    except UnsupportedCombinationError:
+        assert obeyed is not None
+        return
+    history = model.objective_history_
+    assert (np.diff(history) <= 1e-9 * np.abs(history[:-1])).all()
+    Y = np.maximum(model.W_ @ model.components_, 1e-30)
+    misfit = (weights * loss.value(np.where(weights > 0, X, Y), Y)).sum()
+    cost = 0 if obeyed is None else obeyed.value(model.W_) + obeyed.value(model.components_)
+    assert model.objective_ == pytest.approx(misfit + cost, rel=1e-8)
+
+
+@pytest.mark.parametrize("loss", LOSSES, ids=label)
+def test_split_is_the_gradient(loss):
+    X = draw_data((6, 5), 5, loss, zeros=0.2)
+    weights = holes(X.shape) * 1.7
+    W, H = start_of(X.shape)
+    factors = {"W": W, "H": np.ascontiguousarray(H.T)}
+    data = Weighted(np.where(weights > 0, X, 0), weights)
+    problem = Problem(data, Bilinear(K), loss, factors)
+    for name in "WH":
+        split, F = problem.split(name), problem.factors[name]
+        for place in ((0, 0), (2, 1), (4, 2)):
+            kept = F[place]
+            ends = []
+            for step in (1e-6, -1e-6):
+                F[place] = kept + step
+                ends.append(problem.objective())
+            F[place] = kept
+            slope = (ends[0] - ends[1]) / 2e-6
+            assert (split.positive - split.negative)[place] == pytest.approx(
+                slope, abs=2e-5, rel=2e-5
+            )
+
+
+def naive_sweep(X, V, F, A, slope, curve, free):
+    F = F.copy()
+    for i in range(len(F)):
+        for l in range(F.shape[1]):
+            rest = X[i] - A @ F[i]
+            bend = (V[i] * A[:, l] ** 2).sum() + curve
+            fall = (V[i] * rest * A[:, l]).sum() - slope[l] - curve * F[i, l]
+            if free[i, l] and bend > 0:
+                F[i, l] = max(0, F[i, l] + fall / bend)
+    return F, 0.5 * (V * (X - F @ A.T) ** 2).sum()
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("shape", [(1, 1), (5, 7), (19, 70)])
+def test_a_sweep_is_the_naive_one(shape, dtype):
+    rng = np.random.default_rng(shape[1])
+    X, V = rng.random(shape), holes(shape) * rng.uniform(0.1, 3, shape)
+    A, F = rng.random((shape[1], 5)), rng.random((shape[0], 5))
+    free, slope = rng.random(F.shape) < 0.9, rng.uniform(0, 0.1, 5)
+    wanted, value = naive_sweep(X, V, F, A, slope, 0.3, free)
+    exact = {"rtol": 1e-4 if dtype is np.float32 else 1e-10, "atol": 1e-5}
+    dense, listed = (F.astype(dtype) for _ in range(2))
+    X, V, A, slope = (B.astype(dtype) for B in (X, V, A, slope))
+    how = (slope, dtype(0.3), free, np.arange(5), (1, 0.1), 0.0)
+    found = kernels.observed_dense(X, V, A, dense, *how)
+    np.testing.assert_allclose(dense, wanted, **exact)
+    rows = sparse.csr_array(V)
+    known = X[rows.nonzero()]
+    again = kernels.observed_sparse(rows.indptr, rows.indices, known, rows.data, A, listed, *how)
+    np.testing.assert_allclose(listed, wanted, **exact)
+    assert found[0] == pytest.approx(value, rel=1e-4)
+    assert again[0] == pytest.approx(value, rel=1e-4)
+
+
+@pytest.mark.parametrize("storage", ["dense", "listed"])
+def test_transform_is_exact(storage):
+    rng = np.random.default_rng(0)
+    X, weights = rng.random((11, 9)), holes((11, 9)) * rng.uniform(0.5, 2, (11, 9))
+    model = NMF(K, unstored="missing").fit(X)
+    rows, columns = np.nonzero(weights)
+    stored = sparse.csr_array((X[rows, columns], (rows, columns)), shape=X.shape)
+    W = model.transform(X if storage == "dense" else stored, weights=weights)
+    for i in range(len(X)):
+        root = np.sqrt(weights[i])
+        best, _ = optimize.nnls(root[:, None] * model.components_.T, root * X[i])
+        np.testing.assert_allclose(W[i], best, atol=1e-9)
+
+
+def test_sparse_zero_with_sparse_weights_knows_its_zeros():
+    rng = np.random.default_rng(0)
+    X = rng.random((8, 7)) * (rng.random((8, 7)) < 0.5)
+    weights = holes(X.shape) * 2
+    W, H = start_of(X.shape)
+    dense = fit(X, W, H, weights)
+    for V in (sparse.csr_array(weights), weights):
+        found = fit(sparse.csr_array(X), W, H, V)
+        np.testing.assert_allclose(found.components_, dense.components_, rtol=1e-10)
+
+
+@pytest.mark.parametrize("beta", [2, 1, 0])
+def test_rows_and_columns_without_known_entries(beta):
+    X = np.random.default_rng(0).random((12, 8)) + 0.1
+    X[3], X[:, 5] = np.nan, np.nan
+    with pytest.warns(UserWarning, match="1 rows and 1 columns of X have no known entry") as seen:
+        model = NMF(K, beta_loss=beta, max_iter=1000).fit(X)
+    assert sum("no known entry" in str(w.message) for w in seen) == 1
+    assert not model.W_[3].any()
+    assert not model.components_[:, 5].any()
+    assert np.isfinite(model.objective_)
+    assert not model.transform(X)[3].any()
+
+
+@given(
+    seed=st.integers(0, 10_000),
+    share=st.floats(0, 0.97),
+    beta=st.sampled_from([2, 1, 0, 1.5]),
+    scale=st.sampled_from([1e-12, 1.0, 1e12]),
+    dtype=st.sampled_from([np.float64, np.float32]),
+    k=st.integers(1, 6),
+)
+def test_nan_never_reaches_a_factor(seed, share, beta, scale, dtype, k):
+    rng = np.random.default_rng(seed)
+    X = (scale * (rng.random((9, 7)) + 0.01)).astype(dtype)
+    X[rng.random(X.shape) < share] = np.nan
+    X[4, 4] = scale
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model = NMF(k, beta_loss=beta, max_iter=20, random_state=seed).fit(X)
+    for F in (model.W_, model.components_, model.transform(X), model.objective_history_):
+        assert np.isfinite(F).all()
+    assert model.W_.dtype == dtype
+
+
+def test_scale_of_the_data_and_of_the_weights_change_nothing_else():
+    X, weights = draw_data((20, 15), 6, zeros=0.1), holes((20, 15)) * 1.5
+    models = [
+        NMF(K, random_state=0, max_iter=500).fit(c * X, weights=d * weights)
+        for c, d in ((1, 1), (1e6, 1), (1e-6, 1), (1, 64.0), (1, 2.0**-30))
+    ]
+    for model, c in zip(models[1:], (1e6, 1e-6, 1, 1), strict=True):
+        assert model.n_iter_ == models[0].n_iter_
+        np.testing.assert_allclose(model.W_, c**0.5 * models[0].W_, rtol=1e-6, atol=1e-9)
+
+
+def test_signed_noise_without_clipping():
+    rng = np.random.default_rng(0)
+    W, H = rng.gamma(1, size=(200, 2)), rng.gamma(1, size=(2, 50)) * 0.05
+    X = W @ H + rng.normal(0, 0.3, (200, 50))
+    with pytest.raises(ValueError, match="Negative values"):
+        NMF(2).fit(X)
+    fitted = NMF(2, allow_negative=True, max_iter=2000).fit(X)
+    clipped = NMF(2, max_iter=2000).fit(np.maximum(X, 0))
+    truth = (W @ H).mean()
+    bias = [(m.W_ @ m.components_).mean() / truth - 1 for m in (fitted, clipped)]
+    assert abs(bias[0]) < 0.1
+    assert bias[1] > 0.5
+    assert fitted.converged_
+    with pytest.raises(ValueError, match="squared loss"):
+        NMF(2, allow_negative=True, beta_loss=1).fit(X)
+
+
+BAD = {
+    "shape": ((np.ones((3, 4)),), "shape"),
+    "negative": ((-np.ones((13, 9)),), "≥ 0"),
+    "infinite": ((np.full((13, 9), np.inf),), "≥ 0"),
+    "nan": ((np.full((13, 9), np.nan),), "≥ 0"),
+    "nothing": ((np.zeros((13, 9)),), "no known entry"),
+}
+
+
+@pytest.mark.parametrize(("weights", "words"), BAD.values(), ids=BAD)
+def test_bad_weights_say_so(weights, words):
+    with pytest.raises(ValueError, match=words):
+        NMF(2).fit(np.ones((13, 9)), weights=weights[0])
+
+
+def test_solvers_that_cannot_say_which_can():
+    X = np.random.default_rng(0).random((13, 9))
+    X[0, 0] = np.nan
+    for name in set(SOLVERS) - {*SOLVING}:
+        with pytest.raises(UnsupportedCombinationError, match=r"missing or have weights.*'cd'"):
+            NMF(2, solver=name).fit(X)
+    with pytest.raises(ValueError, match="one weight for each row"):
+        NMF(2).fit(sparse.csr_array(np.nan_to_num(X)), weights=np.arange(13.0))
+
+
+def test_inputs_are_not_modified():
+    X, weights = draw_data((13, 9), 7), holes((13, 9))
+    X[2, 2] = np.nan
+    kept = X.copy(), weights.copy()
+    NMF(2).fit(X, weights=weights)
+    np.testing.assert_array_equal(X, kept[0])
+    np.testing.assert_array_equal(weights, kept[1])
+
+
+def test_explained_and_score_are_those_of_known_entries():
+    rng = np.random.default_rng(1)
+    X, weights = rng.random((20, 15)), holes((20, 15)) * rng.uniform(0.5, 2, (20, 15))
+    model = NMF(K).fit(X, weights=weights)
+    Y = model.W_ @ model.components_
+    left = weights * (X - Y) ** 2
+    assert model.explained_variance() == pytest.approx(1 - left.sum() / (weights * X**2).sum())
+    np.testing.assert_allclose(
+        model.explained_variance(per="feature"),
+        1 - left.sum(axis=0) / (weights * X**2).sum(axis=0),
+    )
+    assert model.reconstruction_err_ == pytest.approx(np.sqrt(left.sum()))
+    best = model.transform(X, weights=weights) @ model.components_
+    mean = (weights * (X - best) ** 2).sum() / weights.sum() / 2
+    assert model.score(X, weights=weights) == pytest.approx(-mean)
+
+
+def test_few_known_entries_are_visited_alone():
+    X = np.full((60, 50), np.nan)
+    rng = np.random.default_rng(0)
+    X[rng.integers(0, 60, 200), rng.integers(0, 50, 200)] = 1.5
+    from partwise.estimators._observed import observe
+
+    view = observe(X, None, unstored="zero", subject="X", signed=False)
+    assert isinstance(view, Listed)
+    assert view.stored.size < 201
+
+
+@pytest.mark.parametrize("beta", [2, 1, 0.5])
+def test_penalized_fits_converge(beta):
+    X, weights = draw_data((30, 20), 8, zeros=0.1) + 0.1, holes((30, 20))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", ConvergenceWarning)
+        NMF(2, beta_loss=beta, alpha_W=0.01, max_iter=5000, tol=1e-3).fit(X, weights=weights)
+        NMF(2, beta_loss=beta, penalty_W=Simplex(), max_iter=20000, tol=1e-2).fit(
+            X, weights=weights
+        )
+
+
+@pytest.mark.parametrize("beta", [0.0, 0.5, 1.0, 1.5, 2.0, 3.0])
+def test_extrapolation_does_not_move_scales(beta):
+    """Only the product of the factors' scales is in the objective: nothing held them together."""
+    rng = np.random.default_rng(0)
+    X = rng.gamma(1, size=(60, 4)) @ rng.gamma(1, size=(4, 40)) + 0.1
+    data = as_data(X)
+    factors = {"W": rng.random((60, 4)), "H": rng.random((40, 4))}
+    problem = Problem(data, Bilinear(4), losses.as_loss(beta), factors)
+    result = run(problem, SOLVERS["amu"](), tol=0, max_iter=400)
+    ratio = result.factors["W"].mean() / result.factors["H"].mean()
+    assert 1e-2 < ratio < 1e2
+    assert problem.objective() == pytest.approx(result.objective, rel=1e-9)
+
+
+def test_single_sweeps_are_monotone_in_single_precision():
+    X, weights = draw_data((40, 30), 9, dtype=np.float32), holes((40, 30)).astype(np.float32)
+    W, H = start_of(X.shape, dtype=np.float32)
+    model = fit(X, W, H, weights, solver=CoordinateDescent(repeats=1), max_iter=60)
+    history = model.objective_history_
+    assert (np.diff(history) <= 1e-5 * history[:-1]).all()
+    assert model.W_.dtype == np.float32
