@@ -631,5 +631,8 @@ class Problem:
 
 
 def _weighted_total(loss: Loss, x: np.ndarray, y: np.ndarray, weights: np.ndarray) -> float:
-    # Σ w d(x, y), in float64.
+    # Σ w d(x, y), in float64; x may be below zero where the loss is quadratic.
+    if loss.quadratic:
+        rest = x.astype(np.float64) - y
+        return 0.5 * kernels.inner(rest * rest, weights.astype(np.float64))
     return kernels.inner(loss.value(x, y).astype(np.float64), weights.astype(np.float64))

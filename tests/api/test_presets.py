@@ -19,7 +19,7 @@ def sparseness(F):
     return np.mean((root - F.sum(axis=1) / np.linalg.norm(F, axis=1)) / (root - 1))
 
 
-@pytest.mark.parametrize("loss", LOSSES, ids=str)
+@pytest.mark.parametrize("loss", LOSSES, ids=lambda loss: getattr(loss, "name", str(loss)))
 @pytest.mark.parametrize("solver", ["auto", "mu", "pgd"])
 def test_without_smoothing_it_is_nmf_to_the_bit(loss, solver):
     how = {"beta_loss": loss, "solver": solver, "max_iter": 20, "tol": 0, "random_state": 0}

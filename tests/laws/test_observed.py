@@ -363,3 +363,14 @@ def test_single_sweeps_are_monotone_in_single_precision():
     history = model.objective_history_
     assert (np.diff(history) <= 1e-5 * history[:-1]).all()
     assert model.W_.dtype == np.float32
+
+
+@pytest.mark.parametrize("storage", [np.asarray, sparse.csr_array])
+def test_weighted_data_below_zero_have_a_start(storage):
+    rng = np.random.default_rng(0)
+    X, weights = rng.normal(0.05, 1, (20, 15)), holes((20, 15)) * rng.uniform(0.5, 2, (20, 15))
+    model = NMF(K, allow_negative=True, unstored="missing", max_iter=3000, tol=1e-5)
+    model.fit(storage(X), weights=weights)
+    assert model.converged_
+    assert model.W_.min() >= 0
+    assert model.components_.min() >= 0

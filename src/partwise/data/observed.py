@@ -143,7 +143,7 @@ class Weighted(Observed, Dense):
         return Weighted(np.ldexp(self.array, power), self.weights)
 
     def filled(self) -> Dense:
-        """Return complete data: means of row and column, over the mean, where X is missing."""
+        """Return complete data ≥ 0: means of row and column, over the mean, where X is missing."""
         known, rows, columns = self.weights > 0, *self.counts()
         everywhere = self.array.sum(dtype=np.float64) / max(1, int(known.sum()))
         of_rows = self.array.sum(axis=1, dtype=np.float64) / np.maximum(rows, 1)
@@ -151,7 +151,7 @@ class Weighted(Observed, Dense):
         of_columns[columns == 0] = everywhere
         scale = of_columns / everywhere if everywhere > 0 else np.zeros_like(of_columns)
         guess = (of_rows[:, None] * scale).astype(self.dtype)
-        return Dense(np.where(known, self.array, np.maximum(guess, 0)))
+        return Dense(np.maximum(np.where(known, self.array, guess), 0))
 
     def shown(self) -> np.ndarray:
         """Return the matrix as a user knows it, with NaN where it is missing."""
@@ -242,7 +242,7 @@ class Listed(Observed, Sparse):
 
     def filled(self) -> Sparse:
         """Return the matrix with zeros where nothing is stored, which starts are made from."""
-        return self.plain(self.stored)
+        return self.plain(np.maximum(self.stored, 0))
 
     def shown(self) -> Any:
         """Return the matrix as a user knows it."""
