@@ -70,7 +70,7 @@ def _together(problem: Problem, tol: float, max_iter: int) -> int:
     # What the known factors obey is not the question here.
     part.penalties = {n: problem.penalties[name] if n == name else () for n in part.factors}
     _flat_start(part, name)
-    result = run(part, ProximalGradient(), tol=tol, max_iter=max_iter)
+    result = run(part, ProximalGradient(repeats=10), tol=tol, max_iter=max_iter)
     return 0 if result.converged else len(part.factors[name])
 
 
