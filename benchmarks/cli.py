@@ -6,12 +6,14 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks import cold, compare, disk, memory, race, report, small, threads
+from benchmarks import cold, compare, disk, memory, race, report, small, solvers, threads
 from benchmarks.report import Table
 from benchmarks.workloads import WORKLOADS
 
 # One set of kernels each.
 KERNELS = ["small", "tfidf", "counts", "powers"]
+# Rows that are not all that there are.
+ROWS = {"cold": KERNELS, "solvers": ["faces"]}
 
 
 def _table(args: argparse.Namespace) -> Table:
@@ -49,6 +51,10 @@ def _disk(args: argparse.Namespace) -> Table:
     return disk.table(gigabytes, args.iterations or 5, args.evict, args.folder)
 
 
+def _solvers(args: argparse.Namespace) -> Table:
+    return solvers.table(args.size, args.rows, args.seeds)
+
+
 COMMANDS = {
     "table": (_table, "time of every library to the same objective, and the floor"),
     "memory": (_memory, "peak memory of a fit beyond X"),
@@ -56,10 +62,11 @@ COMMANDS = {
     "cold": (_cold, "the first fit of a process, with and without compiled kernels"),
     "small": (_small, "a small default fit beside scikit-learn's"),
     "disk": (_disk, "a file larger than what the fit may hold in memory"),
+    "solvers": (_solvers, "every solver in the time that the default needs, and in more"),
     "compare": (_compare, "two commits of Partwise, in turn"),
 }
 NEEDS = {
-    "rows": {"table", "memory", "threads", "cold", "compare"},
+    "rows": {"table", "memory", "threads", "cold", "solvers", "compare"},
     "iterations": {"memory", "threads", "disk", "compare"},
     "repeats": {"table", "threads", "cold", "small", "compare"},
 }
@@ -90,7 +97,7 @@ def parser() -> argparse.ArgumentParser:
         one.add_argument("--out", type=Path, help="also write the Markdown to this file")
         one.add_argument("--csv", type=Path, help=f"also write {name}.csv and .txt to this folder")
         if name in NEEDS["rows"]:
-            rows = KERNELS if name == "cold" else list(WORKLOADS)
+            rows = ROWS.get(name, list(WORKLOADS))
             one.add_argument("--rows", type=_rows, default=rows, help=f"of {','.join(WORKLOADS)}")
         for option in ("iterations", "repeats"):
             if name in NEEDS[option]:
@@ -111,6 +118,8 @@ def _own_options(name: str, one: argparse.ArgumentParser) -> None:
         one.add_argument(
             "--patience", type=float, default=3, help="times of scikit-learn that a peer may take"
         )
+    elif name == "solvers":
+        one.add_argument("--seeds", type=int, default=3, help="starts")
     elif name == "threads":
         one.add_argument("--threads", type=int, default=2)
     elif name == "disk":

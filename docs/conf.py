@@ -56,6 +56,9 @@ EXAMPLES = [
     "plot_convergence.py",
     "plot_solvers.py",
     "plot_starts.py",
+    "plot_losses.py",
+    "plot_penalties.py",
+    "plot_nnls.py",
 ]
 sphinx_gallery_conf = {
     "examples_dirs": "../examples",

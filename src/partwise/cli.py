@@ -1,4 +1,4 @@
-"""The command line: ``partwise fit``, ``partwise transform`` and ``partwise info``."""
+"""The command line: ``partwise fit``, ``transform``, ``info`` and ``compare``."""
 
 from __future__ import annotations
 
@@ -17,15 +17,17 @@ from typing import Any, NoReturn
 import numpy as np
 from scipy import sparse
 
-from partwise import NMF, MiniBatchNMF, __version__
+from partwise import NMF, MiniBatchNMF, __version__, compare
 from partwise._parts import parsed, text_of, usages
 from partwise.files import (
+    COMPARISON_FILES,
     LabelledMatrix,
     check_file,
     check_folder,
     load_model,
     read_info,
     read_matrix,
+    save_comparison,
     save_model,
     table_lines,
     write_matrix,
@@ -163,6 +165,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_fit(commands)
     _add_transform(commands)
     _add_info(commands)
+    _add_compare(commands)
     return parser
 
 
@@ -274,6 +277,35 @@ def _add_info(commands: Any) -> None:
     info.add_argument(
         "--top", metavar="N", type=_whole, default=6, help="features per part (default: 6)"
     )
+
+
+def _add_compare(commands: Any) -> None:
+    parser = commands.add_parser(
+        "compare",
+        help="run solvers from the same starts and tell how they go down",
+        description="Run solvers from the same starts; print a table, and write table.csv and "
+        "comparison.png into a new folder.",
+    )
+    parser.set_defaults(run=_compare)
+    add = parser.add_argument
+    add("input", metavar="INPUT", help=INPUT_HELP)
+    add("-k", "--components", metavar="K", type=_whole, required=True, help="how many parts")
+    add("-o", "--out", metavar="DIR", help="the folder to make (default: print only)")
+    add("--force", action="store_true", help="replace DIR if it is a folder of a comparison")
+    add("--solvers", metavar="A,B,...", type=_names, help="cd,mu,... (default: all that can)")
+    add("--seeds", metavar="N", type=_whole, default=3, help="how many starts (default: 3)")
+    add("--loss", dest="beta_loss", metavar="LOSS", type=_loss, help="as for fit")
+    add("--init", help="as for fit (default: random)")
+    add("--max-iter", metavar="N", type=_whole, help="iterations of a run at most")
+    add("--max-time", metavar="SECONDS", type=_real, help="seconds of a run at most")
+    add("--tol", metavar="T", type=_real, help="tolerance of the stopping rule")
+    volume = parser.add_mutually_exclusive_group()
+    volume.add_argument("-q", "--quiet", action="store_true", help="print only warnings")
+    volume.add_argument("-v", "--verbose", action="store_true", help="a line after each run")
+
+
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]
 
 
 def _whole(text: str) -> int:
@@ -569,3 +601,30 @@ def _facts(folder: str, info: dict[str, Any]) -> Iterator[tuple[str, str]]:
     yield "error", f"{info['reconstruction_err']:.6g}"
     if info["stop_reason"]:
         yield "stopped", info["stop_reason"]
+
+
+# ---------------------------------------------------------------- compare
+
+
+def _compare(arguments: argparse.Namespace) -> None:
+    if arguments.out is not None:
+        check_folder(arguments.out, arguments.force, COMPARISON_FILES)
+    elif arguments.quiet:
+        message = "compare: --quiet without --out tells nothing; give --out too"
+        raise _UsageError(message)
+    matrix = read_matrix(arguments.input)
+    names = ("solvers", "seeds", "beta_loss", "init", "max_iter", "max_time", "tol")
+    given = {name: getattr(arguments, name) for name in names}
+    given = {name: value for name, value in given.items() if value is not None}
+    if not arguments.quiet:
+        _print_input(arguments.input, matrix)
+    found = compare(matrix.values, arguments.components, verbose=int(arguments.verbose), **given)
+    if not arguments.quiet:
+        print(f"\n{found}")
+    if arguments.out is None:
+        return
+    folder = save_comparison(arguments.out, found, force=arguments.force)
+    if not arguments.quiet:
+        print(f"\nwrote     {folder}: {', '.join(sorted(p.name for p in folder.iterdir()))}")
+    if importlib.util.find_spec("matplotlib") is None:
+        _say('no picture without matplotlib; run: pip install "partwise[plots]"')

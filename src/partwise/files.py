@@ -17,6 +17,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib import metadata
+from importlib.util import find_spec
 from pathlib import Path
 from typing import IO, Any
 
@@ -26,6 +27,7 @@ from partwise._errors import explain
 from partwise._parts import described, rebuilt
 from partwise._reading import LabelledMatrix, read_matrix
 from partwise._version import __version__
+from partwise.comparison import Comparison
 
 __all__ = [
     "LabelledMatrix",
@@ -34,6 +36,7 @@ __all__ = [
     "load_model",
     "read_info",
     "read_matrix",
+    "save_comparison",
     "save_model",
     "table_lines",
     "write_matrix",
@@ -41,6 +44,7 @@ __all__ = [
 
 FOLDER_FORMAT = "partwise model 1"
 MODEL_FILES = frozenset(["W.csv", "H.csv", "factors.npz", "model.json", "parts.png", "history.png"])
+COMPARISON_FILES = frozenset(["table.csv", "comparison.png"])
 # What model.json keeps of a fit, and the attribute of the estimator that holds it.
 RESULTS = {
     "seed": "seed_",
@@ -196,7 +200,9 @@ def _name_array(names: Sequence[str] | None) -> np.ndarray:
 # ---------------------------------------------------------------- saving a model
 
 
-def check_folder(folder: str | os.PathLike[str], force: bool = False) -> Path:
+def check_folder(
+    folder: str | os.PathLike[str], force: bool = False, files: frozenset[str] = MODEL_FILES
+) -> Path:
     """Refuse a folder that `save_model` would refuse; return its absolute path.
 
     Parameters
@@ -205,6 +211,8 @@ def check_folder(folder: str | os.PathLike[str], force: bool = False) -> Path:
         Where the model shall go.
     force : bool, default=False
         Whether an existing model folder may be replaced.
+    files : frozenset of str
+        What such a folder may hold: that of a model, or of a comparison.
     """
     path = Path(folder).resolve()
     if not path.exists():
@@ -216,15 +224,66 @@ def check_folder(folder: str | os.PathLike[str], force: bool = False) -> Path:
         todo = "Choose another name, or replace it with force=True (--force)."
         raise FileExistsError(explain(subject, "an existing folder", wanted, todo))
     held = sorted(item.name for item in path.iterdir())
-    foreign = [name for name in held if name not in MODEL_FILES]
-    if foreign or (held and "model.json" not in held):
+    foreign = [name for name in held if name not in files]
+    kind, sign = ("model", "model.json") if files == MODEL_FILES else ("comparison", "table.csv")
+    if foreign or (held and sign not in held):
         others = ", ".join((foreign or held)[:3])
         got = f"a folder that holds what Partwise did not write there ({others})"
         todo = "Nothing was deleted; choose another name, or move those files away."
-        raise FileExistsError(explain(subject, got, "a Partwise model folder", todo))
-    if held:
+        raise FileExistsError(explain(subject, got, f"a Partwise {kind} folder", todo))
+    if held and kind == "model":
         read_info(path)
     return path
+
+
+def save_comparison(
+    folder: str | os.PathLike[str], comparison: Comparison, *, force: bool = False
+) -> Path:
+    """Write what `partwise.compare` found into a new folder: a table, and its picture.
+
+    ``table.csv`` has a line for each run, with the columns of `Comparison.table`;
+    ``comparison.png`` needs matplotlib. The folder appears whole or not at all.
+
+    Parameters
+    ----------
+    folder : path
+        The folder to make.
+    comparison : Comparison
+        What `partwise.compare` returned.
+    force : bool, default=False
+        Whether an existing folder of a comparison may be replaced.
+
+    Returns
+    -------
+    Path
+        The absolute path of the folder.
+
+    Raises
+    ------
+    FileExistsError
+        It exists, and ``force`` is False or it holds other files.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from partwise import compare
+    >>> from partwise.files import save_comparison
+    >>> found = compare([[1, 1, 0], [2, 2, 0], [0, 0, 3]], 2, solvers=["cd", "mu"], seeds=1)
+    >>> with tempfile.TemporaryDirectory() as parent:
+    ...     folder = save_comparison(parent + "/found", found)
+    ...     (folder / "table.csv").read_text().splitlines()[0].split(",")[:3]
+    ['solver', 'seed', 'objective']
+    """
+    target = check_folder(folder, force, COMPARISON_FILES)
+    rows = comparison.table()
+    with _whole_folder(target) as partial:
+        with (partial / "table.csv").open("w", newline="", encoding="utf-8") as stream:
+            writer = csv.DictWriter(stream, list(rows[0]), lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(rows)
+        if find_spec("matplotlib") is not None:
+            comparison.plot().savefig(partial / "comparison.png", dpi=150)
+    return target
 
 
 def save_model(

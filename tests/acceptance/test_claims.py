@@ -23,6 +23,26 @@ def faces(real_data):
     return real_data("cbcl_faces")["X"]
 
 
+def numpy_hals(X, W, H, iterations):
+    """Move W and H in place by plain HALS, and return the seconds that takes."""
+    begin = time.perf_counter()
+    for _ in range(iterations):
+        gram, cross = H @ H.T, X @ H.T
+        for j in range(len(gram)):
+            W[:, j] = np.maximum(0, W[:, j] + (cross[:, j] - W @ gram[:, j]) / gram[j, j])
+        gram, cross = W.T @ W, W.T @ X
+        for j in range(len(gram)):
+            H[j] = np.maximum(0, H[j] + (cross[j] - gram[j] @ H) / gram[j, j])
+    return time.perf_counter() - begin
+
+
+def uniform_start(X, k):
+    rng = np.random.default_rng(0)
+    W, H = rng.random((len(X), k)), rng.random((k, X.shape[1]))
+    scale = np.sqrt(np.sum(X * (W @ H)) / np.sum((W.T @ W) * (H @ H.T)))
+    return W * scale, H * scale
+
+
 def test_default_fit_of_the_faces(faces):
     error = relative_error(NMF(49).fit(faces), faces)
     assert 0.07428 < error <= 0.0815
@@ -35,31 +55,26 @@ def test_best_of_three_starts_on_the_faces(faces):
 
 
 def test_default_fit_reaches_the_faces_sooner_than_plain_coordinate_descent(faces):
-    """Error ≤ 0.0815 within the time that NumPy needs for 300 iterations of plain HALS."""
-    rng = np.random.default_rng(0)
-    W, H = rng.random((2429, 49)), rng.random((49, 361))
-    scale = np.sqrt(np.sum(faces * (W @ H)) / np.sum((W.T @ W) * (H @ H.T)))
-    W, H = W * scale, H * scale
+    """Error ≤ 0.0815 within the time that NumPy needs for 300 iterations of plain HALS.
+
+    From the same start, each timed twice, in turn.
+    """
+    start = uniform_start(faces, 49)
     NMF(49, max_iter=1).fit(faces)  # compiled
-    reached = []
 
-    def look(state):
-        error = np.sqrt(2 * state.objective) / np.linalg.norm(faces)
-        if error <= 0.0815 and not reached:
-            reached.append(state.seconds)
-        return bool(reached)
+    def reached(state):
+        return np.sqrt(2 * state.objective) / np.linalg.norm(faces) <= 0.0815
 
-    NMF(49, init="custom").fit(faces, W=W, H=H, callback=look)
-    begin = time.perf_counter()
-    for _ in range(300):
-        gram, cross = H @ H.T, faces @ H.T
-        for j in range(49):
-            W[:, j] = np.maximum(0, W[:, j] + (cross[:, j] - W @ gram[:, j]) / gram[j, j])
-        gram, cross = W.T @ W, W.T @ faces
-        for j in range(49):
-            H[j] = np.maximum(0, H[j] + (cross[j] - gram[j] @ H) / gram[j, j])
-    assert reached
-    assert reached[0] <= time.perf_counter() - begin
+    plain, ours = [], []
+    for _ in range(2):
+        W, H = start[0].copy(), start[1].copy()
+        plain.append(numpy_hals(faces, W, H, 300))
+        time.sleep(0.3)  # its threads go to sleep
+        begin = time.perf_counter()
+        model = NMF(49, init="custom").fit(faces, W=start[0], H=start[1], callback=reached)
+        ours.append(time.perf_counter() - begin)
+        assert relative_error(model, faces) <= 0.0815
+    assert min(ours) <= min(plain)
 
 
 def exact_errors(extrapolate, seeds):

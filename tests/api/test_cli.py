@@ -1,5 +1,6 @@
 """The command line: as a process on real files, and every way to use it wrongly."""
 
+import csv
 import inspect
 import json
 import os
@@ -407,9 +408,59 @@ def test_info_as_json(fitted, capsys):
     assert told["top_features"]["nmf0"] == [list(pair) for pair in fitted.top_features(2)[0]]
 
 
+# ---------------------------------------------------------------- compare
+
+
+def test_compare_prints_a_table_and_writes_it_with_its_picture(folder, capsys):
+    job = ("compare", "x.csv", "-k", "3", "--seeds", "2", "--max-iter", "20", "--out", "found")
+    assert main([*job, "--solvers", "cd, mu", "--init", "random"]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("read      x.csv: 30 × 9, float64, names of rows and columns\n")
+    assert "\ncd  " in out
+    assert "\nmu  " in out
+    assert out.endswith("found: comparison.png, table.csv\n")
+    with Path("found/table.csv").open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["solver"], row["seed"]) for row in rows] == [
+        ("cd", "0"), ("mu", "0"), ("cd", "1"), ("mu", "1"),
+    ]  # fmt: skip
+    same = partwise.compare(X, 3, solvers=["cd", "mu"], seeds=2, max_iter=20)
+    for row, wanted in zip(rows, same.table(), strict=True):
+        assert float(row["objective"]) == wanted["objective"]
+    assert Path("found/comparison.png").read_bytes().startswith(b"\x89PNG")
+
+    assert "existing folder" in refused(capsys, *job)
+    assert main([*job, "--force", "--quiet", "--loss", "kullback-leibler"]) == 0
+    assert capsys.readouterr().out == ""
+    solvers = {line.split(",")[0] for line in Path("found/table.csv").read_text().splitlines()[1:]}
+    assert solvers == {"rational", "amu", "mu", "pgd"}
+
+
+def test_compare_never_replaces_other_files(folder, capsys):
+    Path("found").mkdir()
+    Path("found/table.csv").write_text("mine")
+    Path("found/notes.txt").write_text("mine")
+    job = ("compare", "x.csv", "-k", "3", "--out", "found", "--force")
+    assert "notes.txt" in refused(capsys, *job)
+    Path("found/table.csv").unlink()
+    Path("found/notes.txt").rename("found/comparison.png")
+    assert "a Partwise comparison folder" in refused(capsys, *job)
+    assert os.listdir("found") == ["comparison.png"]
+
+
+def test_compare_without_a_folder_only_prints(folder, capsys):
+    before = set(os.listdir())
+    job = ["compare", "x.npy", "-k", "2", "--solvers", "cd", "--seeds", "1", "--max-time", "1"]
+    assert main([*job, "-v"]) == 0
+    out = capsys.readouterr().out
+    assert "compare: 'cd', seed 0: objective" in out
+    assert set(os.listdir()) == before
+
+
 # ---------------------------------------------------------------- refusals
 
 FIT = ("fit", "x.npy", "--out", "m")
+COMPARE = ("compare", "x.npy", "-k", "2")
 REFUSALS = [
     ((), "required"),
     (("fly",), "invalid choice"),
@@ -449,6 +500,15 @@ REFUSALS = [
     (("transform", "."), "required"),
     (("info", "."), "no model.json"),
     (("info", "m", "--top", "0"), "wanted 1 or more"),
+    ((*COMPARE, "--solvers", "cd,magic"), "'magic'"),
+    ((*COMPARE, "--solvers", ","), "got none"),
+    ((*COMPARE, "--solvers", "cd", "--loss", "kullback-leibler"), "Solvers that can"),
+    ((*COMPARE, "--seeds", "0"), "seeds"),
+    ((*COMPARE, "--init", "custom"), "init='custom'"),
+    ((*COMPARE, "--max-time", "soon"), "wanted a number"),
+    ((*COMPARE, "--quiet"), "give --out too"),
+    (("compare", "none.npy", "-k", "2"), "no such file"),
+    (("compare", "x.npy", "-k", "2", "--out", "x.csv"), "a file"),
 ]
 
 

@@ -87,6 +87,17 @@ def test_disk(run, tmp_path):
     assert all(value(cell) > 0 for cell in row.values())
 
 
+def test_solvers(run):
+    rows = run("solvers", "--rows", "small,counts", "--seeds", 1)
+    for work in ("small", "counts"):
+        found = {row["solver"]: row for row in rows if row["work"] == work}
+        assert len(found) == {"small": 13, "counts": 4}[work]
+        for row in found.values():
+            excesses = [float(row[f"in {times} ×"].rstrip(" %")) for times in (1, 3, 10)]
+            assert all(excess >= 0 for excess in excesses)
+        assert min(float(row["in 10 ×"].rstrip(" %")) for row in found.values()) == 0
+
+
 def test_compare(run):
     if shutil.which("git") is None or not (ROOT / ".git").exists():
         pytest.skip("commits are compared in a clone")

@@ -208,7 +208,7 @@ class GreedyDescent(Alternating):
 
     name = "gcd"
 
-    def __init__(self, repeats: int = 10, shrink: float = 1e-3) -> None:
+    def __init__(self, repeats: int = 2, shrink: float = 1e-3) -> None:
         self.repeats = repeats
         self.shrink = shrink
 

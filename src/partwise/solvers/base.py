@@ -8,7 +8,11 @@ from typing import Any
 
 from partwise.problem import Problem
 
-__all__ = ["Solver", "State", "not_quadratic", "tied", "unfolded"]
+__all__ = ["Solver", "State", "affordable", "not_quadratic", "tied", "unfolded"]
+
+# Work of all updates of a factor but the first over that of its product with X, as if X were
+# dense: the answer does not depend on how X is stored. Gillis & Glineur (2012), section 4.
+WORTH = 0.5
 
 
 @dataclass
@@ -59,6 +63,12 @@ class Solver(ABC):
         ``tol`` is the tolerance of the run: what met it has to meet it afterwards.
         """
         return objective
+
+
+def affordable(problem: Problem, name: str) -> int:
+    """Return how many times a factor may be updated for one product with X."""
+    once = len(problem.factors[name]) * problem.model.n_components
+    return 1 + int(WORTH * problem.data.size / once)
 
 
 def not_quadratic(problem: Problem) -> str | None:

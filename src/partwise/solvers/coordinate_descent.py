@@ -11,7 +11,7 @@ from partwise import kernels
 from partwise._threads import each, held
 from partwise.data import Dense, Sparse
 from partwise.problem import Entries, Normal, Problem
-from partwise.solvers.base import Solver, not_quadratic, tied, unfolded
+from partwise.solvers.base import Solver, affordable, not_quadratic, tied, unfolded
 from partwise.solvers.momentum import Momentum
 from partwise.solvers.rows import observed_rows
 from partwise.solvers.signed import solve_signed
@@ -22,9 +22,6 @@ __all__ = ["CoordinateDescent"]
 # one factor to the end can drive a penalized component to zero, from where no coordinate
 # leads back.
 PLAIN, PLAIN_PENALIZED = 3, 5
-# Work of all sweeps but the first over that of the product, as if X were dense: the answer does
-# not depend on how X is stored. Gillis & Glineur (2012), section 4.
-WORTH = 0.5
 # Sweeps over a row with weights of its own, at most: each costs as much as its product with X.
 REPEATS_OF_ROWS = 2
 
@@ -128,9 +125,8 @@ class _Sweeps:
 
     def limits(self, name: str) -> tuple[int, float]:
         """Return the sweeps over a row, at most, and the change after which they end."""
-        sweep = len(self.problem.factors[name]) * self.problem.model.n_components
-        worth = 1 + int(WORTH * self.problem.data.size / sweep)
-        return 1 if self.plain else min(self.solver.repeats, worth), self.solver.shrink
+        repeats = min(self.solver.repeats, affordable(self.problem, name))
+        return 1 if self.plain else repeats, self.solver.shrink
 
     def __call__(
         self, name: str, rows: slice, F: np.ndarray, normal: Any, free: np.ndarray

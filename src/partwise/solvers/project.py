@@ -99,7 +99,7 @@ def _together(problem: Problem, tol: float, max_iter: int) -> int:
         for n in part.factors
     }
     _flat_start(part, name)
-    result = run(part, ProximalGradient(), tol=tol, max_iter=max_iter)
+    result = run(part, ProximalGradient(repeats=10), tol=tol, max_iter=max_iter)
     return 0 if result.converged else len(part.factors[name])
 
 

@@ -96,7 +96,7 @@ class ProximalGradient(Solver):
     name = "pgd"
     needs = "penalties that have a gradient, or a proximal map together"
 
-    def __init__(self, repeats: int = 10) -> None:
+    def __init__(self, repeats: int = 5) -> None:
         self.repeats = repeats
 
     def lacks(self, problem: Problem) -> str | None:
@@ -184,8 +184,8 @@ def _descend_quadratic(problem: Problem, name: str, pace: _Pace, repeats: int) -
     for _ in range(repeats):
         Y, ahead = pace.beyond(F)
         at_Y = (loss_slope(Y) if ahead else slope) + _gradient(problem, name, Y)
-        Z = _step_by_curvature(problem, name, pace, Y, at_Y, loss_slope)
-        there, new_cost = loss_slope(Z), _cost(problem, name, Z)
+        Z, there = _step_by_curvature(problem, name, pace, Y, at_Y, loss_slope)
+        new_cost = _cost(problem, name, Z)
         # Not as a difference of two values of the quadratic, which cancels.
         rise = kernels.inner((slope + there) / 2, Z - F) + new_cost - cost
         if rise <= 0:
@@ -207,19 +207,20 @@ def _descend_quadratic(problem: Problem, name: str, pace: _Pace, repeats: int) -
 
 def _step_by_curvature(
     problem: Problem, name: str, pace: _Pace, Y: np.ndarray, at_Y: np.ndarray, loss_slope: Any
-) -> np.ndarray:
-    # A step from Y that is no longer than one over the curvature along itself.
+) -> tuple[np.ndarray, np.ndarray]:
+    # A step from Y that is no longer than one over the curvature along itself, and the slope of
+    # the loss at its end.
     grown = GROWTH * pace.length
     for number in range(TRIES):
         t = grown if number == 0 else pace.length
         Z = _down(problem, name, Y, at_Y, t)
-        move = Z - Y
-        curvature = kernels.inner(loss_slope(Z) + _gradient(problem, name, Z) - at_Y, move)
+        move, there = Z - Y, loss_slope(Z)
+        curvature = kernels.inner(there + _gradient(problem, name, Z) - at_Y, move)
         if t * curvature <= kernels.inner(move, move):
             pace.length = t
             break
         pace.length = min(pace.length, t / 2)
-    return Z
+    return Z, there
 
 
 def _descend(problem: Problem, name: str, pace: _Pace, objective: float) -> float:
