@@ -105,11 +105,15 @@ class Weighted(Observed, Dense):
         return self.array
 
     def rows(self, index: Index) -> Weighted:
-        return Weighted(self.array[index], self.weights[index])
+        part = Weighted(self.array[index], self.weights[index])
+        part.__dict__.update(binary=self.binary, row_squares=self.row_squares[index])
+        return part
 
     @property
     def T(self) -> Weighted:
-        return Weighted(self.array.T, self.weights.T)
+        turned = Weighted(self.array.T, self.weights.T)
+        turned.__dict__.update(binary=self.binary)
+        return turned
 
     def led_by(self, axis: int, k: int = 0) -> Weighted:
         return self if axis == 0 else self.T
@@ -117,9 +121,19 @@ class Weighted(Observed, Dense):
     def __matmul__(self, H: np.ndarray) -> np.ndarray:
         return np.asarray((self.weights * self.array) @ H)
 
+    @cached_property
+    def binary(self) -> bool:
+        """Whether every weight is 0 or 1."""
+        return bool(np.all((self.weights == 0) | (self.weights == 1)))
+
+    @cached_property
+    def row_squares(self) -> np.ndarray:
+        """The weighted sum of squares of each row, in float64."""
+        return self.square_sums()[0]
+
     def weighed(self) -> Dense:
         """Return complete data, every entry times its weight."""
-        return Dense(self.weights * self.array)
+        return Dense(self.array if self.binary else self.weights * self.array)
 
     def weigh(self, H: np.ndarray) -> np.ndarray:
         """Return the product of the weights with H."""

@@ -32,7 +32,12 @@ _FILES = {
     "greedy": ("greedy_updates",),
     "multiplicative": ("multiplicative_update",),
     "nnls": ("solve_rows",),
-    "observed": ("observed_dense", "observed_sparse"),
+    "observed": (
+        "observed_by_products",
+        "observed_dense",
+        "observed_sparse",
+        "pairs_of_columns",
+    ),
     "passive": ("solve_passive",),
     "pivoting": ("least_squares_rows", "pivot_rows"),
     "products": ("product_loss", "product_split"),

@@ -9,7 +9,7 @@ from partwise.kernels._gather import gather_block
 from partwise.kernels._lines import BLOCK, LINE
 from partwise.kernels.nnls import solve_rows
 
-__all__ = ["observed_dense", "observed_sparse"]
+__all__ = ["observed_by_products", "observed_dense", "observed_sparse", "pairs_of_columns"]
 
 FAST = {"contract", "nsz", "reassoc"}
 TOGETHER = 8  # rows of a dense matrix that are copied together
@@ -227,3 +227,109 @@ def observed_sparse(  # type: ignore[no-untyped-def]
         total += value
         undone += left
     return total, undone
+
+
+@compiled(error_model="numpy")
+def pairs_of_columns(A, P):  # type: ignore[no-untyped-def]
+    """Write the products of all pairs of columns of A (rows, k) into P (rows, k (k + 1) / 2)."""
+    k = A.shape[1]
+    for i in range(len(A)):
+        place = 0
+        for j in range(k):
+            for l in range(j + 1):
+                P[i, place] = A[i, j] * A[i, l]
+                place += 1
+
+
+@compiled(error_model="numpy", fastmath=FAST)
+def _sweep_of_own(f, G, g, slope, curve, allowed, order):  # type: ignore[no-untyped-def]
+    # One sweep over a row with the Gram matrix G; g is kept at G f − c. Returns the change.
+    k = len(f)
+    change = 0.0
+    for number in range(k):
+        l = order[number]
+        if not allowed[l]:
+            continue
+        curvature = G[l, l] + curve
+        fall = -g[l] - slope[l] - curve * f[l]
+        new = f[l]
+        if curvature > 0:
+            new = max(f[l] + fall / curvature, f.dtype.type(0))
+        elif fall < 0:
+            new = f.dtype.type(0)
+        step = new - f[l]
+        if step != 0:
+            f[l] = new
+            for j in range(k):
+                g[j] += step * G[l, j]
+            change += np.float64(step) * np.float64(step)
+    return change
+
+
+@compiled(error_model="numpy", fastmath=FAST)
+def _value_of_own(f, G, c):  # type: ignore[no-untyped-def]
+    # ½ fᵀ G f − cᵀ f
+    k = len(f)
+    total = 0.0
+    for j in range(k):
+        own = 0.0
+        for l in range(k):
+            own += np.float64(G[j, l]) * np.float64(f[l])
+        total += (0.5 * own - np.float64(c[j])) * np.float64(f[j])
+    return total
+
+
+@compiled(error_model="numpy", fastmath=FAST)
+def _left_of_row(x, v, A, f):  # type: ignore[no-untyped-def]
+    # ½ Σ v (x − A f)², entry by entry.
+    total = 0.0
+    for p in range(len(x)):
+        rest = np.float64(x[p])
+        for l in range(len(f)):
+            rest -= np.float64(A[p, l]) * np.float64(f[l])
+        total += np.float64(v[p]) * rest * rest
+    return 0.5 * total
+
+
+@compiled(error_model="numpy")
+def observed_by_products(  # type: ignore[no-untyped-def]
+    X, V, A, F, slope, curve, free, order, limits, grams, C, squares, least
+):
+    """Do as `observed_dense` where the Gram matrix of every row is at hand.
+
+    ``grams`` (rows, k (k + 1) / 2) is V times the `pairs_of_columns` of A, ``C`` (rows, k) is (V
+    ∘ X) A, ``squares`` (rows,) are Σ V X². The value of a row is formed from them, or, below
+    ``least`` times its squares, where they cancel, from its entries. Cost O(rows · k²) per
+    sweep.
+    """
+    rows, k = F.shape
+    G = np.empty((k, k), F.dtype)
+    g = np.empty(k, F.dtype)
+    everywhere = np.ones(k, np.bool_)
+    total = 0.0
+    for i in range(rows):
+        place = 0
+        for j in range(k):
+            for l in range(j + 1):
+                G[j, l] = grams[i, place]
+                G[l, j] = grams[i, place]
+                place += 1
+        f, c = F[i], C[i]
+        for j in range(k):
+            g[j] = -c[j]
+        for l in range(k):
+            for j in range(k):
+                g[j] += f[l] * G[l, j]
+        allowed = free[i] if free.shape[0] > 0 else everywhere
+        first = 0.0
+        for sweep in range(limits[0]):
+            change = _sweep_of_own(f, G, g, slope, curve, allowed, order)
+            if sweep == 0:
+                first = change
+            if not change > limits[1] * limits[1] * first:
+                break
+        value = 0.5 * squares[i] + _value_of_own(f, G, c)
+        if value < least * squares[i]:
+            value = _left_of_row(X[i], V[i], A, f)
+        total += value
+    return total

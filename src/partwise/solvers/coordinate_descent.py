@@ -13,7 +13,7 @@ from partwise.data import Dense, Sparse
 from partwise.problem import Entries, Normal, Problem
 from partwise.solvers.base import Solver, affordable, not_quadratic, tied, unfolded
 from partwise.solvers.momentum import Momentum
-from partwise.solvers.rows import observed_rows
+from partwise.solvers.rows import has_grams, observed_rows
 from partwise.solvers.signed import solve_signed
 
 __all__ = ["CoordinateDescent"]
@@ -152,8 +152,9 @@ class _Sweeps:
     ) -> float:
         # Every row has a quadratic of its own, that of its known entries.
         np.maximum(F, 0, out=F)
-        repeats = 1 if self.plain else min(self.solver.repeats, REPEATS_OF_ROWS)
-        limits = repeats, self.solver.shrink
+        most, shrink = self.limits(name)
+        grams = has_grams(entries.data, F.shape[1])
+        limits = most if grams else min(most, REPEATS_OF_ROWS), shrink
         value = observed_rows(F, entries, free, self.order, limits, exact=self.exact)[0]
         self.state.follow(name, rows, F)
         return value
