@@ -101,17 +101,25 @@ class Weighted(Observed, Dense):
         super().__init__(array)
         self.weights = weights
 
+    @classmethod
+    def _of(cls, array: np.ndarray, weights: np.ndarray) -> Weighted:
+        # Of any memory layout, without a copy.
+        view = cls.__new__(cls)
+        view.array, view.shape, view.dtype = array, array.shape, array.dtype
+        view.weights = weights
+        return view
+
     def known(self) -> np.ndarray:
         return self.array
 
     def rows(self, index: Index) -> Weighted:
-        part = Weighted(self.array[index], self.weights[index])
+        part = Weighted._of(self.array[index], self.weights[index])
         part.__dict__.update(binary=self.binary, row_squares=self.row_squares[index])
         return part
 
     @property
     def T(self) -> Weighted:
-        turned = Weighted(self.array.T, self.weights.T)
+        turned = Weighted._of(self.array.T, self.weights.T)
         turned.__dict__.update(binary=self.binary)
         return turned
 
@@ -133,7 +141,7 @@ class Weighted(Observed, Dense):
 
     def weighed(self) -> Dense:
         """Return complete data, every entry times its weight."""
-        return Dense(self.array if self.binary else self.weights * self.array)
+        return Dense._view(self.array if self.binary else self.weights * self.array)
 
     def weigh(self, H: np.ndarray) -> np.ndarray:
         """Return the product of the weights with H."""
