@@ -288,7 +288,7 @@ def _with(value):
 FITS = {
     "negative": ({}, _with(-1.0)),
     "negative sparse": ({}, sparse.csr_array(_with(-1.0))),
-    "NaN": ({}, _with(np.nan)),
+    "NaN sparse": ({}, sparse.csr_array(_with(np.nan))),
     "inf": ({}, _with(np.inf)),
     "1-D": ({}, A[0]),
     "3-D": ({}, A[None]),

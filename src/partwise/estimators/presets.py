@@ -39,7 +39,7 @@ class NonSmoothNMF(NMF):
     theta : float in [0, 1), default=0.5
         θ: how smooth S is, and so how sparse W and H become. 0 is `NMF`.
     init, solver, beta_loss, tol, max_iter, random_state, alpha_W, alpha_H, l1_ratio, penalty_W, \
-penalty_H, verbose, shuffle, n_init, n_jobs, max_time
+penalty_H, verbose, shuffle, n_init, n_jobs, max_time, unstored, allow_negative
         As for `NMF`.
 
     Attributes
