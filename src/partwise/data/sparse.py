@@ -151,6 +151,7 @@ class _Columns:
     """The columns of a sparse matrix, where it is too large to be copied: products alone."""
 
     is_sparse = True
+    complete = True
 
     def __init__(self, whole: Sparse, k: int, columns: slice | None = None) -> None:
         self.whole = whole
