@@ -366,10 +366,15 @@ def test_single_sweeps_are_monotone_in_single_precision():
 
 
 @pytest.mark.parametrize("storage", [np.asarray, sparse.csr_array])
-def test_weighted_data_below_zero_have_a_start(storage):
+@pytest.mark.parametrize("unstored", ["zero", "missing"])
+@pytest.mark.parametrize("mean", [0.05, -0.2])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_data_below_zero_have_a_start(storage, unstored, mean, weighted):
     rng = np.random.default_rng(0)
-    X, weights = rng.normal(0.05, 1, (20, 15)), holes((20, 15)) * rng.uniform(0.5, 2, (20, 15))
-    model = NMF(K, allow_negative=True, unstored="missing", max_iter=3000, tol=1e-5)
+    X, weights = rng.normal(mean, 1, (20, 15)), None
+    if weighted:
+        weights = holes((20, 15)) * rng.uniform(0.5, 2, (20, 15))
+    model = NMF(K, allow_negative=True, unstored=unstored, max_iter=3000, tol=1e-5)
     model.fit(storage(X), weights=weights)
     assert model.converged_
     assert model.W_.min() >= 0

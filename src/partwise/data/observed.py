@@ -263,8 +263,10 @@ class Listed(Observed, Sparse):
         return Listed.of(self.plain(np.ldexp(self.stored, power)), self.weights)
 
     def filled(self) -> Sparse:
-        """Return the matrix with zeros where nothing is stored, which starts are made from."""
-        return self.plain(np.maximum(self.stored, 0))
+        """Return the matrix ≥ 0 with zeros where nothing is stored, scaled to the sum of this one."""
+        found = self.plain(np.maximum(self.stored, 0))
+        scale = self.sum() / found.sum() if self.sum() > 0 else 1.0
+        return found.like(found.stored * self.dtype.type(scale))
 
     def shown(self) -> Any:
         """Return the matrix as a user knows it."""

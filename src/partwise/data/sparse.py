@@ -123,6 +123,9 @@ class Sparse(Data):
         """Return the view of a matrix of the same pattern with other stored values."""
         return Sparse._view(self.indptr, self.indices, values, self.shape)
 
+    def filled(self) -> Sparse:
+        return self if self.smallest() >= 0 else self.like(np.maximum(self.stored, 0))
+
     @cached_property
     def _sum(self) -> float:
         return float(self.stored.sum(dtype=np.float64))

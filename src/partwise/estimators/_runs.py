@@ -365,13 +365,7 @@ class Job:
     def _make_start(
         self, data: Data, model: Bilinear, init: str | None, rng: Any
     ) -> tuple[str, dict[str, np.ndarray]]:
-        name, factors = make_start(data, model, init, rng, signed=self.est._signed)
-        if data.is_sparse and not self.data.complete:
-            # The mean of what is known, not of zeros in the place of what is not.
-            scale = (self.data.sum() / max(data.sum(), np.finfo(float).tiny)) ** 0.5
-            for F in factors.values():
-                F *= F.dtype.type(scale)
-        return name, factors
+        return make_start(data, model, init, rng, signed=self.est._signed)
 
     def _bind(self, factors: dict[str, np.ndarray], data: Data | None = None) -> Problem:
         data = self.data if data is None else data

@@ -67,7 +67,7 @@ def make_start(
     factors = STARTS[init](data, model, rng)
     revive(data, model, factors)
     total = model.total(factors)
-    if total > 0:
+    if total > 0 and data.sum() >= 0:
         scale = (data.sum() / total) ** (1 / len(model.names))
         for F in factors.values():
             F *= F.dtype.type(scale)
