@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
@@ -18,10 +17,6 @@ TIMES = (1, 3, 10)
 ENOUGH = 0.01  # of the best objective
 
 
-def _start(X: Any, n_components: int, random_state: int) -> tuple[np.ndarray, np.ndarray]:
-    return start(X, n_components, random_state)
-
-
 def excess_at(run: SolverRun, seconds: float) -> float:
     """Return how far a run was above the best objective at a time."""
     last = int(np.searchsorted(run.time_history, seconds, side="right")) - 1
@@ -32,7 +27,7 @@ def runs(name: str, size: str, seed: int) -> list[tuple[SolverRun, list[float]]]
     """Run all solvers from one start; return each run with its excesses at the times."""
     work = WORKLOADS[name]
     X, k = work.make(size)
-    job = {"init": _start, "beta_loss": work.beta, "seeds": [seed], "max_iter": 10**6}
+    job = {"init": start, "beta_loss": work.beta, "seeds": [seed], "max_iter": 10**6}
     with quiet():
         (default,) = compare(X, k, solvers=["auto"], **job).runs
         unit = float(default.time_history[-1])

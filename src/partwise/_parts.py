@@ -37,8 +37,7 @@ NAMED = dict(_tables())
 
 
 def _parameters(cls: type) -> dict[str, inspect.Parameter]:
-    found = inspect.signature(cls).parameters
-    return dict(found)
+    return dict(inspect.signature(cls).parameters)
 
 
 # --- in files ------------------------------------------------------------------------------
@@ -153,10 +152,6 @@ def _class(kind: str, name: str) -> type:
 # --- as text -------------------------------------------------------------------------------
 
 
-def _whole(text: str) -> int:
-    return int(text)
-
-
 def _yes(text: str) -> bool:
     if text.lower() not in ("true", "false"):
         raise ValueError
@@ -171,7 +166,7 @@ def _shape(text: str) -> tuple[int, ...]:
 READERS: dict[str, tuple[Callable[[str], Any], str]] = {
     "float": (float, "a number"),
     "float | None": (float, "a number"),
-    "int": (_whole, "a whole number"),
+    "int": (int, "a whole number"),
     "bool": (_yes, "true or false"),
     "str": (str, "text"),
     "tuple[int, ...] | None": (_shape, "a shape, as in 19x19"),

@@ -188,9 +188,13 @@ def _add_fit(commands: Any) -> None:
     add("--image-shape", metavar="HxW", type=_image_shape, help="draw parts as H x W images")
     add("--dtype", choices=["float32", "float64"], help="precision, by default the file's")
     _add_model_options(fit)
-    volume = fit.add_mutually_exclusive_group()
+    _add_volume(fit, "show the progress")
+
+
+def _add_volume(parser: argparse.ArgumentParser, more: str) -> None:
+    volume = parser.add_mutually_exclusive_group()
     volume.add_argument("-q", "--quiet", action="store_true", help="print only warnings")
-    volume.add_argument("-v", "--verbose", action="store_true", help="show the progress")
+    volume.add_argument("-v", "--verbose", action="store_true", help=more)
 
 
 def _add_model_options(fit: argparse.ArgumentParser) -> None:
@@ -299,9 +303,7 @@ def _add_compare(commands: Any) -> None:
     add("--max-iter", metavar="N", type=_whole, help="iterations of a run at most")
     add("--max-time", metavar="SECONDS", type=_real, help="seconds of a run at most")
     add("--tol", metavar="T", type=_real, help="tolerance of the stopping rule")
-    volume = parser.add_mutually_exclusive_group()
-    volume.add_argument("-q", "--quiet", action="store_true", help="print only warnings")
-    volume.add_argument("-v", "--verbose", action="store_true", help="a line after each run")
+    _add_volume(parser, "a line after each run")
 
 
 def _names(text: str) -> list[str]:

@@ -20,11 +20,11 @@ from partwise.losses import Loss
 from partwise.models import Model
 from partwise.penalties import NonNegative, Penalty, is_signed, joint_prox, sign_settled
 
-__all__ = ["Entries", "Normal", "Problem", "Split"]
+__all__ = ["CANCELLATION", "Entries", "Normal", "Problem", "Split"]
 
 # Below this share of ½‖X‖² the value from Gram products has lost too many digits, and the
 # residual is formed block by block instead.
-_CANCELLATION = {"f": 1e-2, "d": 1e-5}
+CANCELLATION = {"f": 1e-2, "d": 1e-5}
 # Below this share of ‖X‖² a residual in float32 is mostly rounding.
 _ROUNDING = 1e-9
 # Model entries count as at least this share of the mean of X in a loss that divides by them.
@@ -157,13 +157,13 @@ class Problem:
         return np.ascontiguousarray(np.logical_and.reduce(masks))
 
     def _model_values(self) -> np.ndarray:
-        values = self.model.forward(self.factors)
-        if self.loss.quadratic:
-            return values
-        return np.maximum(values, values.dtype.type(self.floor), out=values)
+        return self._from_floor(self.model.forward(self.factors))
 
     def _model_values_at_stored(self) -> np.ndarray:
-        values = self.model.at(self.data, self.factors)
+        return self._from_floor(self.model.at(self.data, self.factors))
+
+    def _from_floor(self, values: np.ndarray) -> np.ndarray:
+        # In place; a loss that divides by nothing sees the model as it is.
         if self.loss.quadratic:
             return values
         return np.maximum(values, values.dtype.type(self.floor), out=values)
@@ -306,16 +306,17 @@ class Problem:
             square = 0.5 * self.data.sum_of_squares()
             beside = sum(p.value(self.factors[name]) for p in self.penalties[name] if not p.shifts)
             value = square + moved + beside
-            if value - own < _CANCELLATION[self.data.dtype.char] * square:
+            if value - own < CANCELLATION[self.data.dtype.char] * square:
                 value = self._loss_by_blocks() + own
             return value + others
         if self.loss.quadratic:
             return moved + own + others  # from what is left of the data: nothing cancels
-        flat = (self.loss.flat_positive or 0.0) * self.model.total(self.factors)
-        flat = flat if self.data.complete else 0.0  # it is in what moved
+        flat = 0.0  # of data that are not complete it is in what moved
+        if self.data.complete and self.loss.flat_positive is not None:
+            flat = self.loss.flat_positive * self.model.total(self.factors)
         value = moved + flat + self._constant
         size = abs(moved) + flat + abs(self._constant)
-        if value < _CANCELLATION[self.data.dtype.char] * size:
+        if value < CANCELLATION[self.data.dtype.char] * size:
             value = self._loss_by_blocks()
         return value + own + others
 
@@ -470,8 +471,8 @@ class Problem:
     def _cut_for(self, kind: str) -> list[slice]:
         # A model that is a product is never formed; others, and dense views of sparse rows, are.
         product = self.model.as_product(self.factors) is not None
-        formed = self.loss.quadratic or self.data.is_sparse or not product
-        formed = formed or not self.data.complete
+        plain = self.data.complete and not self.data.is_sparse
+        formed = self.loss.quadratic or not plain or not product
         if self._by_products(kind):
             return self.data.spans(self.model.n_components)
         densify = kind in ("split", "loss") and not self._visits_stored_only
@@ -502,11 +503,7 @@ class Problem:
         normal = Normal(shared, self.model.adjoint(self.data, self.factors, first))
         if kind == "normal":
             return normal
-        above, below = self.factors[first] @ normal.gram, normal.cross
-        if self.signed:
-            parts = [(np.maximum(F, 0), np.maximum(-F, 0)) for F in (above, below)]
-            return Split(parts[1][0] + parts[0][1], parts[0][0] + parts[1][1])
-        return Split(np.maximum(below, 0), np.maximum(above, 0) + np.maximum(-below, 0))
+        return Split(*_halves_of_quadratic(normal.cross, self.factors[first] @ normal.gram))
 
     def _summed_up(self, name: str, kind: str) -> Any:
         # The statistics of data that come in blocks of rows: joined for the first factor,
@@ -544,7 +541,7 @@ class Problem:
     def _halves(self, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         # The two parts of the slope of every entry, both ≥ 0 also where x is not.
         if self.loss.quadratic:
-            return np.maximum(x, 0) + np.maximum(-y, 0), np.maximum(y, 0) + np.maximum(-x, 0)
+            return _halves_of_quadratic(x, y)
         return self.loss.negative(x, y), self.loss.positive(x, y)
 
     def _flat_positive(self, name: str, like: np.ndarray) -> np.ndarray:
@@ -628,6 +625,11 @@ class Problem:
         y = self._model_values_at_stored()
         at_stored = self.loss.total(data.stored, y) - flat * y.sum(dtype=np.float64)
         return float(at_stored + flat * self.model.total(self.factors))
+
+
+def _halves_of_quadratic(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    # Two parts ≥ 0 of the slope y − x, whatever the signs of x and y: negative and positive.
+    return np.maximum(x, 0) + np.maximum(-y, 0), np.maximum(y, 0) + np.maximum(-x, 0)
 
 
 def _weighted_total(loss: Loss, x: np.ndarray, y: np.ndarray, weights: np.ndarray) -> float:

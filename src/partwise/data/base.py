@@ -94,11 +94,6 @@ class Data(ABC):
     def to_dense(self) -> np.ndarray:
         """Return X as a C-ordered array; only ever called on a block of rows."""
 
-    def counts(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return how many entries of each row and of each column are known."""
-        rows, columns = self.shape
-        return np.full(rows, columns), np.full(columns, rows)
-
     def filled(self) -> Data:
         """Return complete data that starts can be made from."""
         return self

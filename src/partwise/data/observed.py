@@ -40,11 +40,32 @@ class Observed(ABC):
 
     @abstractmethod
     def shown(self) -> Any:
-        """Return the matrix as a user knows it."""
+        """Return the matrix as a user knows it, dense with NaN where it is missing."""
 
     @abstractmethod
     def weigh(self, H: np.ndarray) -> np.ndarray:
         """Return the product of the weights with H."""
+
+    @abstractmethod
+    def weighed(self) -> Any:
+        """Return complete data, every known entry times its weight."""
+
+    @abstractmethod
+    def counts(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return how many entries of each row and of each column are known."""
+
+    @property
+    @abstractmethod
+    def T(self) -> Any:
+        """The data with columns first."""
+
+    def led_by(self, axis: int, k: int = 0) -> Any:
+        """Return the view with that axis first."""
+        return self if axis == 0 else self.T
+
+    def __matmul__(self, H: np.ndarray) -> np.ndarray:
+        """Return the product of the weighted entries with H."""
+        return np.asarray(self.weighed() @ H)
 
     @cached_property
     def mass(self) -> float:
@@ -59,7 +80,7 @@ class Observed(ABC):
 
     @cached_property
     def _sum_of_squares(self) -> float:
-        return float(sum(part.sum() for part in self.square_sums()[:1]))
+        return float(self.square_sums()[0].sum())
 
     @abstractmethod
     def square_sums(self) -> tuple[np.ndarray, np.ndarray]:
@@ -123,12 +144,6 @@ class Weighted(Observed, Dense):
         turned.__dict__.update(binary=self.binary)
         return turned
 
-    def led_by(self, axis: int, k: int = 0) -> Weighted:
-        return self if axis == 0 else self.T
-
-    def __matmul__(self, H: np.ndarray) -> np.ndarray:
-        return np.asarray((self.weights * self.array) @ H)
-
     @cached_property
     def binary(self) -> bool:
         """Whether every weight is 0 or 1."""
@@ -140,11 +155,9 @@ class Weighted(Observed, Dense):
         return self.square_sums()[0]
 
     def weighed(self) -> Dense:
-        """Return complete data, every entry times its weight."""
         return Dense._view(self.array if self.binary else self.weights * self.array)
 
     def weigh(self, H: np.ndarray) -> np.ndarray:
-        """Return the product of the weights with H."""
         return np.asarray(self.weights @ H)
 
     def square_sums(self) -> tuple[np.ndarray, np.ndarray]:
@@ -156,12 +169,10 @@ class Weighted(Observed, Dense):
         return rows, columns
 
     def counts(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return how many entries of each row and of each column are known."""
         known = self.weights > 0
         return known.sum(axis=1), known.sum(axis=0)
 
     def scaled(self, power: int) -> Weighted:
-        """Return the same data times two to a power."""
         return Weighted(np.ldexp(self.array, power), self.weights)
 
     def filled(self) -> Dense:
@@ -176,7 +187,6 @@ class Weighted(Observed, Dense):
         return Dense(np.maximum(np.where(known, self.array, guess), 0))
 
     def shown(self) -> np.ndarray:
-        """Return the matrix as a user knows it, with NaN where it is missing."""
         return np.where(self.weights > 0, self.array, self.dtype.type(np.nan))
 
 
@@ -230,18 +240,10 @@ class Listed(Observed, Sparse):
         turned = sparse.csr_array(part, shape=self.shape[::-1], copy=False)
         return Listed(turned, self.weights[order.data])
 
-    def led_by(self, axis: int, k: int = 0) -> Listed:
-        return self if axis == 0 else self._transposed
-
-    def __matmul__(self, H: np.ndarray) -> np.ndarray:
-        return self.plain(self.weights * self.stored) @ H
-
     def weighed(self) -> Sparse:
-        """Return complete data, every stored entry times its weight."""
         return self.plain(self.weights * self.stored)
 
     def weigh(self, H: np.ndarray) -> np.ndarray:
-        """Return the product of the weights with H."""
         return self.plain(self.weights) @ H
 
     def square_sums(self) -> tuple[np.ndarray, np.ndarray]:
@@ -255,19 +257,16 @@ class Listed(Observed, Sparse):
         return Sparse._view(self.indptr, self.indices, values, self.shape)
 
     def counts(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return how many entries of each row and of each column are known."""
         return np.diff(self.indptr), self.column_counts
 
     def scaled(self, power: int) -> Listed:
-        """Return the same data times two to a power."""
         return Listed.of(self.plain(np.ldexp(self.stored, power)), self.weights)
 
     def filled(self) -> Sparse:
-        """Return the matrix ≥ 0 with zeros where nothing is stored, scaled to the sum of this one."""
+        """Return a matrix ≥ 0, zero where nothing is stored, scaled to the sum of this one."""
         found = self.plain(np.maximum(self.stored, 0))
         scale = self.sum() / found.sum() if self.sum() > 0 else 1.0
         return found.like(found.stored * self.dtype.type(scale))
 
     def shown(self) -> Any:
-        """Return the matrix as a user knows it."""
         return self.matrix

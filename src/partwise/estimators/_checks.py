@@ -71,11 +71,11 @@ def check_data(est: Any, X: Any, *, reset: bool, weights: Any = None) -> Any:
 
 
 def _may_be_negative(est: Any) -> bool:
-    quadratic = as_loss(est.beta_loss).quadratic
-    if getattr(est, "allow_negative", False) and not quadratic:
+    quadratic, allowed = as_loss(est.beta_loss).quadratic, getattr(est, "allow_negative", False)
+    if allowed and not quadratic:
         got = f"beta_loss={est.beta_loss!r}"
         raise ValueError(explain("allow_negative", got, "the squared loss", "Clip X at zero."))
-    return quadratic and (bool(est._signed) or getattr(est, "allow_negative", False))
+    return quadratic and (allowed or bool(est._signed))
 
 
 def _matrix_and_names(X: Any) -> tuple[Any, Any]:

@@ -46,15 +46,8 @@ def explained(data: Data, W: np.ndarray, H: np.ndarray) -> Explained:
         gram_W += W64.T @ W64
         gained[rows] = np.sum(W64 * (2 * cross_W - W64 @ gram_H), axis=1)
         component += 2 * np.sum(W64 * cross_W, axis=0)
-    squares = data.square_sums()
-    total = np.array([squares[0].sum()])
     component -= np.diag(gram_W) * np.diag(gram_H)
-    return Explained(
-        total=_share(np.array([gained.sum()]), total)[0],
-        component=_share(component, np.repeat(total, len(component))),
-        sample=_share(gained, squares[0]),
-        feature=_share(np.sum(H64 * (2 * cross_H - H64 @ gram_W), axis=1), squares[1]),
-    )
+    return _shares(data, component, gained, np.sum(H64 * (2 * cross_H - H64 @ gram_W), axis=1))
 
 
 def _explained_of_known(data: Any, W: np.ndarray, H: np.ndarray) -> Explained:
@@ -79,13 +72,20 @@ def _explained_of_known(data: Any, W: np.ndarray, H: np.ndarray) -> Explained:
         gained_of_columns += np.asarray(part.sum(axis=0)).ravel()
         crosses = 2.0 * (block @ H) - W64[rows] * block.weigh(np.square(H))
         component += np.sum(W64[rows] * crosses, axis=0)
+    return _shares(data, component, gained, gained_of_columns)
+
+
+def _shares(
+    data: Data, component: np.ndarray, of_rows: np.ndarray, of_columns: np.ndarray
+) -> Explained:
+    # From what components, rows and columns gain.
     squares = data.square_sums()
     total = np.array([squares[0].sum()])
     return Explained(
-        total=_share(np.array([gained.sum()]), total)[0],
+        total=_share(np.array([of_rows.sum()]), total)[0],
         component=_share(component, np.repeat(total, len(component))),
-        sample=_share(gained, squares[0]),
-        feature=_share(gained_of_columns, squares[1]),
+        sample=_share(of_rows, squares[0]),
+        feature=_share(of_columns, squares[1]),
     )
 
 

@@ -75,16 +75,16 @@ def _checked_weights(weights: Any, shape: tuple[int, ...], dtype: np.dtype) -> A
 
 
 def _of_dense(X: np.ndarray, weights: Any) -> Any:
-    missing = np.isnan(X)
+    holes = bool(np.isnan(X.min()))  # without an array beside X
     if weights is None:
-        if not missing.any():
+        if not holes:
             return X
         weights = np.ones(X.shape, X.dtype)
     elif sparse.issparse(weights):
         weights = weights.toarray()
-    elif weights.min() == 1 == weights.max() and not missing.any():
+    elif weights.min() == 1 == weights.max() and not holes:
         return X
-    weights = np.where(missing, 0, weights) if missing.any() else weights
+    weights = np.where(np.isnan(X), 0, weights) if holes else weights
     return Weighted(np.where(weights > 0, X, 0), weights)
 
 

@@ -280,7 +280,7 @@ def misfit(est: Any, X: Any, W: np.ndarray, components: np.ndarray) -> float:
 
 def clear_unknown(problem: Problem) -> None:
     """Set rows of factors to zero that no known entry of X says anything about."""
-    if not problem.data.complete:
+    if isinstance(problem.data, Observed):
         for name, count in zip(problem.model.names, problem.data.counts(), strict=True):
             if name in problem.free and not problem.free_entries(name).shape[0]:
                 problem.factors[name][count == 0] = 0

@@ -33,20 +33,8 @@ def _subtract(r, B, f, n):  # type: ignore[no-untyped-def]
 
 
 @compiled(error_model="numpy", fastmath=FAST)
-def _look(r, v, b, n):  # type: ignore[no-untyped-def]
-    # Σ v r b and Σ v b²
-    up = r.dtype.type(0)
-    bend = r.dtype.type(0)
-    for p in range(n):
-        t = v[p] * b[p]
-        up += t * r[p]
-        bend += t * b[p]
-    return up, bend
-
-
-@compiled(error_model="numpy", fastmath=FAST)
 def _move_and_look(r, v, before, step, b, n):  # type: ignore[no-untyped-def]
-    # r −= step · before, and then as `_look`, in one pass.
+    # r −= step · before, and then Σ v r b and Σ v b², in one pass.
     up = r.dtype.type(0)
     bend = r.dtype.type(0)
     for p in range(n):
@@ -67,6 +55,16 @@ def _half_squares(r, v, n):  # type: ignore[no-untyped-def]
     return 0.5 * total
 
 
+@compiled(error_model="numpy", fastmath=FAST)
+def _minimum(old, fall, curvature):  # type: ignore[no-untyped-def]
+    # Where on ≥ 0 an entry has its minimum, whose objective falls by ``fall`` per unit. Without
+    # curvature it is linear: an entry that rests on nothing stays unless a penalty pushes it.
+    none = old * 0
+    if curvature > 0:
+        return max(old + fall / curvature, none)
+    return none if fall < 0 else old
+
+
 @compiled(error_model="numpy")
 def _descend(f, B, r, v, n, slope, curve, allowed, order, repeats, shrink):  # type: ignore[no-untyped-def]
     # Sweeps over the entries of a row f ≥ 0; r is kept at x − f B. Returns ½ Σ v r².
@@ -79,21 +77,11 @@ def _descend(f, B, r, v, n, slope, curve, allowed, order, repeats, shrink):  # t
         change = 0.0
         for number in range(k):
             l = order[number]
-            if step != 0:
-                up, bend = _move_and_look(r, v, B[last], step, B[l], n)
-                step = f.dtype.type(0)
-            else:
-                up, bend = _look(r, v, B[l], n)
+            up, bend = _move_and_look(r, v, B[last], step, B[l], n)
+            step = f.dtype.type(0)
             if not allowed[l]:
                 continue
-            curvature = bend + curve
-            fall = up - slope[l] - curve * f[l]
-            if curvature > 0:
-                new = max(f[l] + fall / curvature, f.dtype.type(0))
-            elif fall < 0:
-                new = f.dtype.type(0)
-            else:
-                new = f[l]
+            new = _minimum(f[l], up - slope[l] - curve * f[l], bend + curve)
             step = new - f[l]
             f[l] = new
             last = l
@@ -142,10 +130,13 @@ def _solve(f, B, r, v, n, slope, curve, allowed, tolerance):  # type: ignore[no-
 
 
 @compiled(error_model="numpy")
-def _improve(f, B, r, v, n, slope, curve, allowed, order, repeats, shrink, tolerance):  # type: ignore[no-untyped-def]
+def _improve(i, F, B, r, v, n, slope, curve, free, order, limits, tolerance):  # type: ignore[no-untyped-def]
+    # A row of F by sweeps or exactly; returns ½ Σ v r² and whether it was not found.
+    f = F[i]
+    allowed = free[i] if free.shape[0] > 0 else np.ones(len(f), np.bool_)
     if tolerance > 0:
         return _solve(f, B, r, v, n, slope, curve, allowed, tolerance)
-    return _descend(f, B, r, v, n, slope, curve, allowed, order, repeats, shrink), 0
+    return _descend(f, B, r, v, n, slope, curve, allowed, order, limits[0], limits[1]), 0
 
 
 @compiled(error_model="numpy")
@@ -172,7 +163,6 @@ def observed_dense(X, V, A, F, slope, curve, free, order, limits, tolerance):  #
             B[l, p] = A[p, l]
     r = np.empty((TOGETHER, columns), F.dtype)
     v = np.empty((TOGETHER, columns), F.dtype)
-    everywhere = np.ones(k, np.bool_)
     total = 0.0
     undone = 0
     for first in range(0, rows, TOGETHER):
@@ -182,11 +172,9 @@ def observed_dense(X, V, A, F, slope, curve, free, order, limits, tolerance):  #
                 r[i, p] = X[first + i, p]
                 v[i, p] = V[first + i, p]
         for i in range(count):
-            allowed = free[first + i] if free.shape[0] > 0 else everywhere
             value, left = _improve(
-                F[first + i], B, r[i], v[i], columns, slope, curve, allowed, order,
-                limits[0], limits[1], tolerance,
-            )  # fmt: skip
+                first + i, F, B, r[i], v[i], columns, slope, curve, free, order, limits, tolerance
+            )
             total += value
             undone += left
     return total, undone
@@ -209,7 +197,6 @@ def observed_sparse(  # type: ignore[no-untyped-def]
     height = (k + BLOCK - 1) // BLOCK * BLOCK
     table = np.zeros(height * longest, F.dtype)
     r = np.empty(longest, F.dtype)
-    everywhere = np.ones(k, np.bool_)
     total = 0.0
     undone = 0
     for i in range(rows):
@@ -219,11 +206,8 @@ def observed_sparse(  # type: ignore[no-untyped-def]
         for p in range(0, stored, BLOCK):
             gather_block(B, p, A, indices, start + p, min(BLOCK, stored - p))
         r[:stored] = data[start : start + stored]
-        allowed = free[i] if free.shape[0] > 0 else everywhere
-        value, left = _improve(
-            F[i], B, r, weights[start : start + stored], stored, slope, curve, allowed, order,
-            limits[0], limits[1], tolerance,
-        )  # fmt: skip
+        v = weights[start : start + stored]
+        value, left = _improve(i, F, B, r, v, stored, slope, curve, free, order, limits, tolerance)
         total += value
         undone += left
     return total, undone
@@ -250,13 +234,7 @@ def _sweep_of_own(f, G, g, slope, curve, allowed, order):  # type: ignore[no-unt
         l = order[number]
         if not allowed[l]:
             continue
-        curvature = G[l, l] + curve
-        fall = -g[l] - slope[l] - curve * f[l]
-        new = f[l]
-        if curvature > 0:
-            new = max(f[l] + fall / curvature, f.dtype.type(0))
-        elif fall < 0:
-            new = f.dtype.type(0)
+        new = _minimum(f[l], -g[l] - slope[l] - curve * f[l], G[l, l] + curve)
         step = new - f[l]
         if step != 0:
             f[l] = new

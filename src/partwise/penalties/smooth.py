@@ -103,7 +103,6 @@ class Graph(Scaled):
             raise ValueError(explain("weights", got, "a square matrix with entries ≥ 0"))
         A = (A + A.T) / 2
         A = sparse.csr_array(A - sparse.diags_array(A.diagonal()))
-        self.normalized = normalized
         self.weights = A
         self.normalized = normalized
         self.dimension = A.shape[0]

@@ -13,7 +13,7 @@ from partwise.data import Dense, Sparse
 from partwise.problem import Entries, Normal, Problem
 from partwise.solvers.base import Solver, affordable, not_quadratic, tied, unfolded
 from partwise.solvers.momentum import Momentum
-from partwise.solvers.rows import has_grams, observed_rows
+from partwise.solvers.rows import observed_rows
 from partwise.solvers.signed import solve_signed
 
 __all__ = ["CoordinateDescent"]
@@ -22,8 +22,6 @@ __all__ = ["CoordinateDescent"]
 # one factor to the end can drive a penalized component to zero, from where no coordinate
 # leads back.
 PLAIN, PLAIN_PENALIZED = 3, 5
-# Sweeps over a row with weights of its own, at most: each costs as much as its product with X.
-REPEATS_OF_ROWS = 2
 
 
 class CoordinateDescent(Solver):
@@ -77,10 +75,10 @@ class CoordinateDescent(Solver):
     def lacks(self, problem: Problem) -> str | None:
         if problem.quadratic:
             return unfolded(problem, "normal", signed=True)
-        if problem.data.complete:
+        if not problem.loss.quadratic:
             return not_quadratic(problem)
-        if not problem.loss.quadratic or len(problem.model.names) != 2:
-            return "entries of X are missing or have weights, in another model or loss"
+        if len(problem.model.names) != 2:
+            return "entries of X are missing or have weights, and the model is not bilinear"
         return tied(problem) or unfolded(problem)
 
     def start(self, problem: Problem, rng: Any) -> Momentum:
@@ -152,10 +150,8 @@ class _Sweeps:
     ) -> float:
         # Every row has a quadratic of its own, that of its known entries.
         np.maximum(F, 0, out=F)
-        most, shrink = self.limits(name)
-        grams = has_grams(entries.data, F.shape[1])
-        limits = most if grams else min(most, REPEATS_OF_ROWS), shrink
-        value = observed_rows(F, entries, free, self.order, limits, exact=self.exact)[0]
+        how = (self.order, self.limits(name))
+        value = observed_rows(F, entries, free, *how, exact=self.exact)[0]
         self.state.follow(name, rows, F)
         return value
 

@@ -21,8 +21,8 @@ BETA, ETA, GAMMA, GAMMA_BOUND = 0.5, 1.5, 1.01, 1.005
 
 def _scalable(obeyed: Any) -> bool:
     # Whether columns of a factor may be multiplied by any number, at no cost.
-    return all(p.constraint and p.cone and p.separable == "entries" for p in obeyed) and not any(
-        p.free() is not None for p in obeyed
+    return all(
+        p.constraint and p.cone and p.separable == "entries" and p.free() is None for p in obeyed
     )
 
 
@@ -67,10 +67,10 @@ class Momentum(State):
     iteration: int = 0
     objective: float = np.inf
     active: float = 0.0
+    signed: tuple[str, ...] = ()
     # Of all factors but the last: where to return to, and the last solution before it was
     # extrapolated. The last factor is extrapolated at the beginning of a step, so that one
     # array serves both: its previous solution between steps, where to return to within one.
-    signed: tuple[str, ...] = ()
     accepted: dict[str, np.ndarray] = field(default_factory=dict)
     solved: dict[str, np.ndarray] = field(default_factory=dict)
     kept: np.ndarray | None = None

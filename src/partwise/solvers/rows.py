@@ -7,22 +7,17 @@ from typing import Any
 import numpy as np
 
 from partwise import kernels
-from partwise.problem import Entries
+from partwise.problem import CANCELLATION, Entries
 
-__all__ = ["has_grams", "observed_rows"]
+__all__ = ["observed_rows"]
 
 # Up to so many components the Gram matrix of every row of dense data costs less than two sweeps
 # over its entries.
 FEW = 32
+# Sweeps over entries, at most: each costs as much as a product with X.
+REPEATS = 2
 # Numbers in a table of all products of two columns.
 TABLE = 2**22
-# Below this share of the squares of a row its value from the Gram matrix has lost digits.
-CANCELLATION = {"f": 1e-2, "d": 1e-5}
-
-
-def has_grams(data: Any, k: int) -> bool:
-    """Return whether rows are moved by Gram matrices of their own, where sweeps are cheap."""
-    return not data.is_sparse and k <= FEW
 
 
 def observed_rows(
@@ -36,21 +31,23 @@ def observed_rows(
 ) -> tuple[float, int]:
     """Sweep over rows of a factor in place, or solve them exactly, for weighted squares.
 
+    ``limits``: sweeps at most, and the share of the change of the first one at which they end.
     Returns half the weighted squares that are left, and how many rows were not solved.
     """
     data: Any = entries.data
     A = np.ascontiguousarray(entries.design)
-    tolerance = 16 * float(np.finfo(F.dtype).eps) if exact else 0.0
     slope, curve = entries.slope[0].astype(F.dtype), F.dtype.type(entries.curve)
-    how = (A, F, slope, curve, free, order, limits, tolerance)
+    how = (A, F, slope, curve, free, order)
+    if not (exact or data.is_sparse) and F.shape[1] <= FEW:
+        products = _grams(data.weights, A), data.weighed() @ A, data.row_squares
+        end = (limits, *products, CANCELLATION[F.dtype.char])
+        return kernels.observed_by_products(data.array, data.weights, *how, *end), 0
+    tolerance = 16 * float(np.finfo(F.dtype).eps) if exact else 0.0
+    few = min(limits[0], REPEATS), limits[1]
     if data.is_sparse:
         stored = (data.indptr, data.indices, data.stored, data.weights)
-        return kernels.observed_sparse(*stored, *how)
-    if exact or not has_grams(data, F.shape[1]):
-        return kernels.observed_dense(data.array, data.weights, *how)
-    products = _grams(data.weights, A), data.weighed() @ A, data.row_squares
-    least = CANCELLATION[F.dtype.char]
-    return kernels.observed_by_products(data.array, data.weights, *how[:-1], *products, least), 0
+        return kernels.observed_sparse(*stored, *how, few, tolerance)
+    return kernels.observed_dense(data.array, data.weights, *how, few, tolerance)
 
 
 def _grams(V: np.ndarray, A: np.ndarray) -> np.ndarray:
