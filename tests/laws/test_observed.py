@@ -431,3 +431,20 @@ def test_uncertainties_are_used_well(share):
     assert 0.95 < 2 * weighted.objective_ / free < 1.02
     assert error[0] < 0.012
     assert error[1] > 3 * error[0]
+
+
+@pytest.mark.parametrize("price", [0.0, 0.2])
+def test_an_entry_that_rests_on_nothing_falls_to_a_penalty_alone(price):
+    """Nothing known speaks of it: it stays, unless L1 pushes it to zero."""
+    from partwise.problem import Entries
+    from partwise.solvers.rows import observed_rows
+
+    V, A = np.ones((1, 4)), np.ones((4, 2))
+    V[0, 2:], A[:2, 1] = 0, 0  # the second component is only where nothing is known
+    slope, order, free = np.full((1, 2), price), np.arange(2), np.empty((0, 2), bool)
+    rows = sparse.csr_array(V)
+    for data in (Weighted(V.copy(), V), Listed(rows, rows.data)):
+        F = np.full((1, 2), 0.5)
+        observed_rows(F, Entries(data, A, slope, 0.0), free, order, (1, 0.1), exact=False)
+        assert F[0, 1] == (0.5 if price == 0 else 0.0)
+        assert F[0, 0] == pytest.approx(1 - price / 2)
