@@ -16,11 +16,13 @@ from partwise.data import sparse as sparse_views
 from partwise.init import make_start
 from partwise.models import Bilinear
 from partwise.problem import Problem
-from partwise.solvers import CoordinateDescent, run
+from partwise.solvers import CoordinateDescent, MiniBatch, run
 from partwise.solvers.coordinate_descent import _Sweeps
 from tests.laws.declared import ALL_SOLVERS, LOSSES, label, serves
 
 SHAPE, K = (230, 170), 9
+# Batches that are cut into pieces themselves, and few of them.
+SOLVERS_HERE = ALL_SOLVERS | {"minibatch": MiniBatch(batch_size=60)}
 
 
 def problem_of(loss, storage, obeyed=()):
@@ -45,22 +47,22 @@ def factors_after(problem, solver, iterations=4):
 @pytest.fixture
 def small_pieces(monkeypatch):
     monkeypatch.setattr(_threads, "PIECE", 1e4)
-    monkeypatch.setattr(_threads, "ENTRIES", 5)
+    monkeypatch.setattr(_threads, "ENTRIES", 20)  # some ten pieces
     monkeypatch.setattr(sparse_views, "SPARSE_PIECE", 1e4)
 
 
 CASES = [
     pytest.param(loss, name, storage, id=f"{label(loss)} {name} {storage}")
     for loss in LOSSES
-    for name in sorted(ALL_SOLVERS)
+    for name in sorted(SOLVERS_HERE)
     for storage in ("dense", "fortran", "csr")
-    if serves(ALL_SOLVERS[name], problem_of(loss, storage))
+    if serves(SOLVERS_HERE[name], problem_of(loss, storage))
 ]
 
 
 @pytest.mark.parametrize(("loss", "name", "storage"), CASES)
 def test_pieces_do_not_change_the_answer(loss, name, storage, small_pieces, monkeypatch):
-    solver = ALL_SOLVERS[name]
+    solver = SOLVERS_HERE[name]
     in_pieces, history = factors_after(problem_of(loss, storage, (penalties.L1(0.1),)), solver)
     monkeypatch.setattr(_threads, "PIECE", 1e30)
     monkeypatch.setattr(sparse_views, "SPARSE_PIECE", 1e30)
@@ -71,7 +73,7 @@ def test_pieces_do_not_change_the_answer(loss, name, storage, small_pieces, monk
 
 @pytest.mark.parametrize(("loss", "name", "storage"), CASES)
 def test_threads_do_not_change_a_bit(loss, name, storage, small_pieces, monkeypatch):
-    solver = ALL_SOLVERS[name]
+    solver = SOLVERS_HERE[name]
     alone, _ = factors_after(problem_of(loss, storage), solver)
     monkeypatch.setattr(_threads, "_allowance", lambda: 3)
     with _threads.one_pool():
