@@ -61,8 +61,8 @@ def table(size: str, rows: Sequence[str], seeds: int = 3) -> Table:
         )
     head = ["work", "solver", *(f"in {times} ×" for times in TIMES), "iterations", "converged"]
     setting = (
-        f"{size} size, {seeds} starts; how far the objective is above the lowest that any solver "
-        "saw from the same start, median, in so many times the time that the default solver "
-        "needs to converge at its tolerance"
+        f"{size} size, {seeds} start{'s' * (seeds > 1)}; how far the objective is above the "
+        "lowest that any solver saw from the same start, median, in so many times the time that "
+        "the default solver needs to converge at its tolerance"
     )
     return Table("Solvers in the time of the default", head, lines, setting, notes)
