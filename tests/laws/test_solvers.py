@@ -165,6 +165,43 @@ def test_every_solver_of_quadratics_ends_at_the_same_stationary_point(model, obe
         assert error <= 1e-6 * ends["cd"].max(), (name, error)
 
 
+# Coordinate descent on the Kullback–Leibler divergence.
+COUNTS = ["rational", "ccd", "newton", "newton-mu"]
+
+
+@pytest.mark.parametrize(
+    "obeyed", [(), (penalties.L1(0.2),), (penalties.L2(0.5),)], ids=["plain", "L1", "L2"]
+)
+@pytest.mark.parametrize("storage", ["dense", "csr"])
+def test_every_solver_of_counts_ends_at_the_same_stationary_point(storage, obeyed):
+    """From one start, whose valley has one bottom: the model to 1e-6."""
+    ends = {}
+    for name in COUNTS:
+        X = draw_data(SHAPES["bilinear"], 3, zeros=0) + 0.1
+        problem = make_problem(X, losses.KullbackLeibler(), "bilinear", obeyed, storage, seed=3)
+        law_reaches_a_stationary_point(problem, ALL_SOLVERS[name], 3e-8, 20_000)
+        ends[name] = problem.model.forward(problem.factors)
+    for name, end in ends.items():
+        error = np.abs(end - ends["rational"]).max()
+        assert error <= 1e-6 * ends["rational"].max(), (name, error)
+
+
+@pytest.mark.parametrize("obeyed", [(), (penalties.L1(0.2), penalties.L2(0.5))], ids=["plain", "L"])
+def test_mirror_descent_ends_there_too(obeyed):
+    """With H known and a solution inside: it nears zeros too slowly for that."""
+    rng = np.random.default_rng(0)
+    W, H = rng.random((13, 3)) + 1, rng.random((9, 3)) + np.eye(9, 3)
+    X = W @ H.T * rng.uniform(0.95, 1.05, (13, 9))
+    ends = {}
+    for name in ("ccd", "mirror"):
+        problem = make_problem(X, losses.KullbackLeibler(), obeyed=obeyed, seed=1)
+        problem.factors["H"][...] = H
+        problem.free = ("W",)
+        law_reaches_a_stationary_point(problem, ALL_SOLVERS[name], 3e-8, 20_000)
+        ends[name] = problem.factors["W"]
+    np.testing.assert_allclose(ends["mirror"], ends["ccd"], atol=1e-6 * ends["ccd"].max())
+
+
 def test_clipping_least_squares_is_not_solving_them():
     """'als' says that it is not monotone, and its end is not reported as converged."""
     problem = draw_problem(losses.Frobenius(), "bilinear", np.float64, (), seed=3)

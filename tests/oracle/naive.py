@@ -113,6 +113,38 @@ def kkt(X, W, Ht):
     return worst
 
 
+def newton_sweep(X, F, A, slope, curve, free, floor, inner, damped):
+    """One sweep of `kernels.newton_dense`, with the model formed anew for every step."""
+    F = F.astype(np.float64)
+
+    def derivatives(i, l):
+        y = np.maximum(F[i] @ A.T, floor)
+        b = A[:, l]
+        return slope[l] + curve * F[i, l] - np.sum(b * X[i] / y), curve + np.sum(
+            b * b * X[i] / y**2
+        )
+
+    for i, l in np.ndindex(F.shape):
+        if free.shape[0] and not free[i, l]:
+            continue
+        for _ in range(inner):
+            old = F[i, l]
+            g, h = derivatives(i, l)
+            if old == 0 and g >= 0:
+                break
+            step = max(-g / h, -old) if h > 0 else -old
+            if damped and step < 0:
+                share = min(-step / old, -step * np.sqrt(h / X[i][X[i] > 0].min(initial=np.inf)))
+                step /= 1 if share <= 0.683802 else 1 + share
+            F[i, l] = old + step
+            if damped or abs(step) < 0.5 * old:
+                break
+            if step < 0 and -derivatives(i, l)[0] > g:
+                F[i, l] = old + step / (1 - step / old)
+                break
+    return F
+
+
 def rational_sweep(X, F, A, slope, curve, free, floor, beta):
     """One sweep of `kernels.rational_dense`, with the scalar equation solved by bisection."""
     F = F.astype(np.float64)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from numba import njit
 from scipy import sparse
+from scipy.special import kl_div
 
 from partwise import kernels, losses
 from partwise.kernels._gather import gather_block
@@ -158,6 +159,53 @@ def test_a_rational_step_that_would_take_away_an_only_support(beta, curve):
         assert after <= before * (1 + 1e-12)
         before = after
     assert F[0, 1] > 0
+
+
+NEWTON = {"ccd": (1, 2, False), "one step": (1, 1, False), "newton": (1, 1, True)}
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("columns", LENGTHS)
+@pytest.mark.parametrize("steps", NEWTON.values(), ids=NEWTON)
+def test_newton_sweeps(dtype, columns, steps):
+    k = 9
+    X, F, A = rows_and_factors(columns, k, dtype, 1.0)
+    for curve, free in ((0.0, some(5, k)), (0.7, np.empty((0, k), bool))):
+        slope, floor = A.sum(axis=0) + dtype(0.3), dtype(1e-12)
+        wanted = naive.newton_sweep(X, F, A, slope, curve, free, floor, *steps[1:])
+        how = (slope[None], curve, free, steps, floor)
+        found = F.copy()
+        cost = kernels.newton_dense(X, found, A, *how)
+        tolerance = 1e-9 if dtype is np.float64 else 2e-3
+        np.testing.assert_allclose(found, wanted, rtol=tolerance, atol=tolerance)
+        y = np.maximum(found.astype(np.float64) @ A.T, floor)
+        assert cost == pytest.approx(-np.sum(X * np.log(y)), rel=10 * tolerance)
+        again, rows = F.copy(), sparse.csr_array(X)
+        other = kernels.newton_sparse(rows.indptr, rows.indices, rows.data, again, A, *how)
+        np.testing.assert_allclose(again, found, rtol=tolerance, atol=tolerance)
+        assert other == pytest.approx(cost, rel=10 * tolerance)
+
+
+@pytest.mark.parametrize("curve", [0.0, 0.5])
+@pytest.mark.parametrize("steps", NEWTON.values(), ids=NEWTON)
+@pytest.mark.parametrize("seed", range(20))
+def test_newton_sweeps_lower_the_objective_of_every_row(steps, curve, seed):
+    """Also where the step of Newton's method goes past the minimum, near to a pole."""
+    X, F, A = rows_and_factors(40, 6, np.float64, 1.0, seed)
+    A[:, 1:] *= np.arange(40)[:, None] % 5 > 0
+    F *= 10.0 ** np.random.default_rng(seed).uniform(-3, 3)
+
+    def objective():
+        Y = np.maximum(F @ A.T, 1e-30)
+        return kl_div(X, Y).sum(axis=1) + (3 * F + 0.5 * curve * F**2).sum(axis=1)
+
+    before, none = objective(), np.empty((0, 6), bool)
+    for _ in range(8):
+        slope = A.sum(axis=0)[None] + 3
+        kernels.newton_dense(X, F, A, slope, curve, none, steps, 1e-30)
+        after = objective()
+        assert (after <= before * (1 + 1e-12)).all()
+        before = after
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

@@ -31,6 +31,7 @@ _FILES = {
     ),
     "greedy": ("greedy_updates",),
     "multiplicative": ("multiplicative_update",),
+    "newton": ("newton_dense", "newton_sparse"),
     "nnls": ("solve_rows",),
     "observed": (
         "observed_by_products",

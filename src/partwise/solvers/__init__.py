@@ -14,6 +14,12 @@ from partwise.solvers.base import Solver, State
 from partwise.solvers.coordinate_descent import CoordinateDescent
 from partwise.solvers.defaults import SOLVERS, as_solver
 from partwise.solvers.hals import HALS, AcceleratedHALS
+from partwise.solvers.kullback_leibler import (
+    CyclicDescent,
+    MirrorDescent,
+    NewtonMultiplicative,
+    ScalarNewton,
+)
 from partwise.solvers.loop import Progress, run
 from partwise.solvers.mini_batch import Memory, MiniBatch
 from partwise.solvers.momentum import Momentum
@@ -36,18 +42,22 @@ __all__ = [
     "BlockPivoting",
     "ClippedLeastSquares",
     "CoordinateDescent",
+    "CyclicDescent",
     "GreedyDescent",
     "LinMultiplicative",
     "MaximizationEqualization",
     "Memory",
     "MiniBatch",
+    "MirrorDescent",
     "Momentum",
     "MultiplicativeUpdate",
     "NesterovGradient",
+    "NewtonMultiplicative",
     "Progress",
     "ProjectedGradient",
     "ProximalGradient",
     "RationalDescent",
+    "ScalarNewton",
     "Solver",
     "State",
     "as_solver",

@@ -18,6 +18,12 @@ from partwise.solvers.alternating import (
 from partwise.solvers.base import Solver
 from partwise.solvers.coordinate_descent import CoordinateDescent
 from partwise.solvers.hals import HALS, AcceleratedHALS
+from partwise.solvers.kullback_leibler import (
+    CyclicDescent,
+    MirrorDescent,
+    NewtonMultiplicative,
+    ScalarNewton,
+)
 from partwise.solvers.multiplicative import (
     AcceleratedMultiplicative,
     MaximizationEqualization,
@@ -35,6 +41,10 @@ SOLVERS: dict[str, Callable[[], Solver]] = {
     "amu": AcceleratedMultiplicative,
     "me": MaximizationEqualization,
     "mu": MultiplicativeUpdate,
+    "ccd": CyclicDescent,
+    "newton": ScalarNewton,
+    "newton-mu": NewtonMultiplicative,
+    "mirror": MirrorDescent,
     "hals": HALS,
     "a-hals": AcceleratedHALS,
     "anls-bpp": BlockPivoting,
