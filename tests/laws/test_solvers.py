@@ -156,7 +156,7 @@ def test_every_solver_of_quadratics_ends_at_the_same_stationary_point(model, obe
     """From one start, whose valley has one bottom: the model to 1e-6."""
     assert {"cd", "hals", "anls-as", "anls-bpp", "nenmf", "pg", "gcd", "mu-lin"} <= set(QUADRATIC)
     ends = {}
-    for name in [*QUADRATIC, "pgd"]:
+    for name in [*QUADRATIC, "pgd", "admm"]:
         problem = draw_problem(losses.Frobenius(), model, np.float64, obeyed, seed=3)
         law_reaches_a_stationary_point(problem, ALL_SOLVERS[name], 3e-8, 20_000)
         ends[name] = problem.model.forward(problem.factors)
@@ -394,6 +394,26 @@ def test_residual_vanishes_with_any_penalty(penalty):
     again = run(problem, as_solver("auto", problem), tol=1e-4, max_iter=100)
     assert again.converged
     assert again.n_iter <= 10
+
+
+@pytest.mark.parametrize("penalty", PENALTIES, ids=repr)
+def test_admm_obeys_every_constraint_and_ends_where_it_should(penalty):
+    """At any time, though its objective may rise; at a stationary point if all is convex."""
+    problem = draw_problem(losses.Frobenius(), "bilinear", np.float64, (penalty,), seed=2)
+    solver = ALL_SOLVERS["admm"]
+    if solver.lacks(problem) is not None:
+        assert penalty.smooth
+        return
+    obeyed = []
+    run(problem, solver, tol=0, max_iter=20, callback=lambda at: obeyed.append(at.objective))
+    assert len(obeyed) == 21
+    assert np.isfinite(obeyed).all()  # infinite outside of a constraint
+    assert all(F.min() >= 0 for F in problem.factors.values()) or problem.signed
+    assert problem.objective() == pytest.approx(obeyed[-1])
+    if penalty.convex:
+        convex = (penalty, penalties.L2(0.1))
+        problem = draw_problem(losses.Frobenius(), "bilinear", np.float64, convex, seed=2)
+        law_reaches_a_stationary_point(problem, solver, 1e-5, 20_000)
 
 
 @given(loss=any_loss, name=st.sampled_from(["mu", *QUADRATIC]), seed=seeds)

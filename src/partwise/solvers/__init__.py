@@ -1,5 +1,6 @@
 """How factors move: the one loop, one file per method, and the table of defaults."""
 
+from partwise.solvers.admm import AlternatingDirections
 from partwise.solvers.alternating import (
     ActiveSet,
     Alternating,
@@ -39,6 +40,7 @@ __all__ = [
     "AcceleratedMultiplicative",
     "ActiveSet",
     "Alternating",
+    "AlternatingDirections",
     "BlockPivoting",
     "ClippedLeastSquares",
     "CoordinateDescent",

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from partwise._errors import unsupported
 from partwise.problem import Problem
+from partwise.solvers.admm import AlternatingDirections
 from partwise.solvers.alternating import (
     ActiveSet,
     BlockPivoting,
@@ -55,6 +56,7 @@ SOLVERS: dict[str, Callable[[], Solver]] = {
     "mu-lin": LinMultiplicative,
     "als": ClippedLeastSquares,
     "pgd": ProximalGradient,
+    "admm": AlternatingDirections,
 }
 
 

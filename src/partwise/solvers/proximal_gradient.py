@@ -12,7 +12,7 @@ from partwise.penalties import Penalty, conflict, joint_start
 from partwise.problem import Normal, Problem
 from partwise.solvers.base import Solver, State
 
-__all__ = ["ProximalGradient"]
+__all__ = ["ProximalGradient", "enter"]
 
 # A step that proves too long is halved, at most so many times; one that does not is longer by
 # this factor the next time.
@@ -111,7 +111,7 @@ class ProximalGradient(Solver):
 
     def start(self, problem: Problem, rng: Any) -> _Paces:
         for name in problem.free:
-            _enter(problem, name)
+            enter(problem, name)
         paces = {
             name: _Pace(0.0, problem.factors[name].copy(), lowest=lowest)
             for name in problem.free
@@ -133,8 +133,8 @@ class ProximalGradient(Solver):
         return state.objective
 
 
-def _enter(problem: Problem, name: str) -> None:
-    # Move a factor into its constraints.
+def enter(problem: Problem, name: str) -> None:
+    """Move a factor into its constraints, and the scale that it loses into another factor."""
     F = problem.factors[name]
     before = F.sum(axis=0, dtype=np.float64)
     F[...] = joint_start(problem.penalties[name], F)
