@@ -15,6 +15,7 @@ from partwise import penalties as parts
 from partwise.data import as_data
 from partwise.init import STARTS, draws
 from partwise.losses import (
+    L21,
     Absolute,
     Alpha,
     Beta,
@@ -49,6 +50,7 @@ OTHERS = {
     "``Huber(delta)``": Huber(1.0),
     "``Absolute(smoothing)``": Absolute(1.0),
     "``StudentT(scale, df)``": StudentT(1.0),
+    "``'l21'``, ``L21(smoothing)``": L21(),
 }
 # Of functions that are as good as any, for the shape of their tables.
 OTHERS |= {

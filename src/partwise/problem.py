@@ -68,6 +68,10 @@ class Problem:
 
     def check_domain(self) -> None:
         """Raise ValueError where the data leave the domain of the loss."""
+        if self.loss.rowwise and not self.data.complete:
+            wanted, todo = "every entry of a sample alike", "Use beta_loss=Huber(delta)."
+            unknown = "entries of X that are missing or have weights"
+            raise ValueError(explain(f"the {self.loss.name}", unknown, wanted, todo))
         if self.loss.needs_positive_data and self.data.smallest() <= 0:
             raise ValueError(
                 explain(
@@ -123,8 +127,9 @@ class Problem:
             flat = np.full_like(known, mean)
             total += _weighted_total(self.loss, np.where(weights > 0, known, mean), flat, weights)
             return float(total) if np.isfinite(total) else 0.0
-        for _, block in self.data.stream():
-            values = block.stored if block.is_sparse else block.to_dense()  # type: ignore[attr-defined]
+        for _, block in self.data.stream(densify=self.loss.rowwise):
+            stored = block.is_sparse and not self.loss.rowwise
+            values = block.stored if stored else block.to_dense()  # type: ignore[attr-defined]
             total += self.loss.total(values, np.full_like(values, mean))
             zeros = block.size - values.size
             if zeros:
@@ -443,7 +448,7 @@ class Problem:
             # Not kept: with a reference to itself a block would outlive its turn.
             return None if self.data.led_by(0, k) is None else self
         if (name, products) not in self._turned:
-            data = self.data.led_by(axis, k)
+            data: Any = None if self.loss.rowwise else self.data.led_by(axis, k)
             turned = None if data is None else Problem.__new__(Problem)
             if turned is not None:
                 turned.data, turned.model, turned.loss = data, self.model.led_by(name), self.loss
@@ -507,9 +512,12 @@ class Problem:
 
     def _summed_up(self, name: str, kind: str) -> Any:
         # The statistics of data that come in blocks of rows: joined for the first factor,
-        # summed up for the others.
-        stream = self.data.stream(densify=self._looks_at_zeros(kind))
-        parts = (self.rows(rows, data).statistics(name, kind) for rows, data in stream)
+        # summed up for the others. Or of whole rows at hand that a loss does not let be cut.
+        if self.data.led_by(0) is not None:
+            parts = iter(each(lambda rows: self.rows(rows)._split_block(name), self._pieces(kind)))
+        else:
+            stream = self.data.stream(densify=self._looks_at_zeros(kind))
+            parts = (self.rows(rows, data).statistics(name, kind) for rows, data in stream)
         if name == self.model.names[0]:
             found = list(parts)
             return found[0].joined(found)

@@ -12,6 +12,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from partwise import NMF, MiniBatchNMF, load_model, save_model
 from partwise.losses import (
+    L21,
     Absolute,
     Alpha,
     Bregman,
@@ -22,7 +23,7 @@ from partwise.losses import (
     as_loss,
 )
 
-OBJECTS = [Alpha(0.5), Huber(0.3), Absolute(0.1), StudentT(0.3), NegativeBinomial(2.0)]
+OBJECTS = [Alpha(0.5), Huber(0.3), Absolute(0.1), StudentT(0.3), NegativeBinomial(2.0), L21()]
 by_loss = pytest.mark.parametrize("loss", OBJECTS, ids=lambda loss: loss.name)
 
 
@@ -61,6 +62,19 @@ def test_gross_errors_do_not_move_the_parts(seed):
     # The weights of rows with errors, with the parts known.
     clean = np.abs(model.transform(X[:20]) @ model.components_ - W[:20] @ H)
     assert np.median(clean) < 0.02
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_outlying_samples_do_not_move_the_parts(seed):
+    """5 % of the samples are no mixtures of the parts: the L2,1 norm lets them go."""
+    rng = np.random.default_rng(seed)
+    W = rng.gamma(1.0, size=(120, 4)) * (rng.random((120, 4)) < 0.6)
+    H = rng.gamma(1.0, size=(4, 60)) * (rng.random((4, 60)) < 0.6)
+    X = np.maximum(W @ H + 0.02 * rng.standard_normal((120, 60)), 0)
+    X[rng.choice(120, 6, replace=False)] = 5 * X.mean() * rng.gamma(1.0, size=(6, 60))
+    how = {"k": 4, "n_init": 3, "max_iter": 400, "tol": 0}
+    assert cosines(H, fitted(X, **how).components_).min() < 0.95
+    assert cosines(H, fitted(X, beta_loss="l21", **how).components_).min() >= 0.99
 
 
 @by_loss

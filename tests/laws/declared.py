@@ -23,6 +23,7 @@ LOSS_EXAMPLES = {
     losses.Beta: [losses.Beta(b) for b in (-1.0, -0.5, 0.5, 1.5, 2.5, 3.0, 4.0)],
     losses.Huber: [losses.Huber(0.5)],
     losses.Absolute: [losses.Absolute(0.2)],
+    losses.L21: [losses.L21(0.01)],
     losses.StudentT: [losses.StudentT(0.5), losses.StudentT(0.3, df=4.0)],
     losses.NegativeBinomial: [losses.NegativeBinomial(1.5)],
     losses.Tweedie: [losses.Tweedie(1.5)],

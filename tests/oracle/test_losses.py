@@ -132,6 +132,34 @@ def test_robust_losses_are_their_closed_forms():
         np.testing.assert_allclose(loss.value(X, Y), r**2 / 2, rtol=1e-8)
 
 
+def test_l21_is_the_norm_of_each_sample_whatever_its_shape():
+    rng = np.random.default_rng(0)
+    for shape in ((7,), (7, 4), (7, 3, 2)):
+        x, y = rng.gamma(1.0, size=(2, *shape))
+        r, size = (np.linalg.norm(Z.reshape(7, -1), axis=1) for Z in (x - y, x))
+        tiny, wide = losses.L21(1e-9), losses.L21(0.5)
+        assert tiny.total(x, y) == pytest.approx(r.sum(), rel=1e-7)
+        wanted = np.sqrt(r**2 + size**2 / 4) - size / 2
+        found = wide.value(x, y)
+        assert found.shape == shape
+        np.testing.assert_allclose(found.reshape(7, -1).sum(axis=1), wanted, rtol=1e-12)
+        # The derivative of the whole, also where entries of a sample move alone.
+        step = 1e-6 * rng.standard_normal(shape)
+        numeric = wide.total(x, y + step) - wide.total(x, y - step)
+        slope = np.sum((wide.positive(x, y) - wide.negative(x, y)) * step)
+        assert 2 * slope == pytest.approx(numeric, rel=1e-6)
+    np.testing.assert_array_equal(tiny.positive(0 * x, 0 * y), 0)
+
+
+def test_l21_draws_a_multivariate_laplace_distribution():
+    y = np.full((20_000, 5), 2.0)
+    noise = losses.L21().draw(y, np.random.default_rng(0), 0.3) - y
+    lengths = np.linalg.norm(noise, axis=1)
+    assert stats.kstest(lengths, stats.gamma(5, scale=0.3).cdf).pvalue > 1e-3
+    along = stats.beta(2, 2, -1, 2)  # of one entry of a direction among five
+    assert stats.kstest(noise[:, 0] / lengths, along.cdf).pvalue > 1e-3
+
+
 def test_negative_binomial_lies_between_its_limits():
     loss = losses.NegativeBinomial
     np.testing.assert_allclose(loss(1e9).value(X, Y), as_loss(1).value(X, Y), rtol=1e-6)
@@ -143,6 +171,7 @@ def test_negative_binomial_lies_between_its_limits():
     [
         (losses.Huber, "delta"),
         (losses.Absolute, "smoothing"),
+        (losses.L21, "smoothing"),
         (losses.StudentT, "scale"),
         (losses.NegativeBinomial, "size"),
         (Alpha, "alpha"),

@@ -53,13 +53,15 @@ class NMF(BaseNMF):
         Kullback–Leibler and Itakura–Saito divergences; 'mu' is the multiplicative update in
         majorize-minimize form, for every loss with a majorizer, 'me' that with exponent 1, for
         0 ≤ β < 1, and 'amu' the longer of both, extrapolated. 'hals', 'a-hals', 'anls-bpp',
-        'anls-as', 'nenmf', 'pg', 'gcd', 'mu-lin' and 'als' are the classic methods for the
-        squared loss.
+        'anls-as', 'nenmf', 'pg', 'gcd', 'mu-lin', 'als' and 'admm' are the classic methods for
+        the squared loss, 'ccd', 'newton', 'newton-mu' and 'mirror' those for the Kullback–Leibler
+        divergence.
         'pgd' takes proximal gradient steps, for every loss and penalty. 'auto' takes the first of
         'cd', 'rational', 'amu' and 'pgd' that can serve the problem.
     beta_loss : float or {'frobenius', 'kullback-leibler', 'itakura-saito', ...}
         The divergence, or its β: 2, 1, 0; also another name of `partwise.losses.NAMED`, such as
-        'hellinger', or a `partwise.losses.Loss` object. For β ≤ 0 all entries of X must be > 0.
+        'hellinger' or 'l21', or a `partwise.losses.Loss` object. For β ≤ 0 all entries of X must
+        be > 0.
     tol : float, default=1e-4
         Tolerance of the stopping rule, the same for every solver and loss: the scaled KKT
         residual is at most ``tol``, and over the last ten iterations the penalized

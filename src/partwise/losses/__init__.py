@@ -6,9 +6,11 @@ from partwise.losses.beta import Beta, Frobenius, ItakuraSaito, KullbackLeibler
 from partwise.losses.bregman import Bregman
 from partwise.losses.names import NAMED, as_loss
 from partwise.losses.robust import Absolute, HalfQuadratic, Huber, StudentT
+from partwise.losses.rowwise import L21
 from partwise.losses.statistical import NegativeBinomial, Tweedie
 
 __all__ = [
+    "L21",
     "NAMED",
     "Absolute",
     "Alpha",

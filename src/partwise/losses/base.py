@@ -38,6 +38,9 @@ class Loss(ABC):
     dispersion : float or None
         The φ for which exp(−d(x, y) / φ), times a function of x, is the density of x that the
         loss is made for; `draw` draws from it. None where there is no such distribution.
+    rowwise : bool
+        d is a cost of whole samples, of all entries of X with one index along its first axis,
+        which `value` shares among them. Arrays are whole samples then.
     rational : bool
         The part of −∂d/∂y that pulls y up is x / y^(2 − degree) with degree 0 or 1, a pole:
         steps of a rational model apply.
@@ -50,6 +53,7 @@ class Loss(ABC):
     flat_positive: float | None = None
     needs_positive_data: bool = False
     dispersion: float | None = None
+    rowwise: bool = False
     rational: bool = False
 
     @abstractmethod

@@ -11,6 +11,7 @@ from partwise._errors import explain
 from partwise.losses.alpha import Alpha
 from partwise.losses.base import Loss
 from partwise.losses.beta import Beta, Frobenius, ItakuraSaito, KullbackLeibler
+from partwise.losses.rowwise import L21
 
 __all__ = ["NAMED", "as_loss"]
 
@@ -24,6 +25,7 @@ NAMED: dict[str, Callable[[], Loss]] = {
     "hellinger": lambda: Alpha(0.5),
     "reverse-kullback-leibler": lambda: Alpha(0.0),
     "neyman": lambda: Alpha(-1.0),
+    "l21": L21,
 }
 _NUMBERED = {2.0: Frobenius, 1.0: KullbackLeibler, 0.0: ItakuraSaito}
 
