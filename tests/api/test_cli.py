@@ -433,7 +433,8 @@ def test_compare_prints_a_table_and_writes_it_with_its_picture(folder, capsys):
     assert main([*job, "--force", "--quiet", "--loss", "kullback-leibler"]) == 0
     assert capsys.readouterr().out == ""
     solvers = {line.split(",")[0] for line in Path("found/table.csv").read_text().splitlines()[1:]}
-    assert solvers == {"rational", "amu", "mu", "pgd"}
+    counts = {"ccd", "newton", "newton-mu", "mirror"}
+    assert solvers == {"rational", "amu", "mu", "pgd", *counts}
 
 
 def test_compare_never_replaces_other_files(folder, capsys):
