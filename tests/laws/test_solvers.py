@@ -118,6 +118,27 @@ def test_update_is_the_minimum_of_the_majorizer(loss, obeyed):
         np.testing.assert_allclose(ratio, (split.negative / split.positive) ** gamma)
 
 
+@pytest.mark.parametrize("storage", ["dense", "csr", "blocks", "cp"])
+@pytest.mark.parametrize("loss", LOSSES, ids=label)
+def test_split_is_the_gradient_of_the_objective(loss, storage):
+    """Of every factor, along a direction, whichever way X is held and cut."""
+    model, storage = ("cp", "dense") if storage == "cp" else ("bilinear", storage)
+    X = draw_data(SHAPES[model], 4, loss, zeros=0) + 0.1
+    problem = make_problem(X, loss, model, storage=storage, seed=4)
+    rng = np.random.default_rng(4)
+    for name, F in problem.factors.items():
+        F += 0.1
+        split, way, middle = problem.split(name), rng.standard_normal(F.shape), F.copy()
+        ends = []
+        for step in (1e-5, -1e-5):
+            F[...] = middle + step * way
+            ends.append(problem.objective())
+        F[...] = middle
+        slope = np.sum((split.positive - split.negative) * way)
+        size = np.sum((split.positive + split.negative) * np.abs(way))
+        assert abs(slope - (ends[0] - ends[1]) / 2e-5) <= 1e-6 * size
+
+
 @given(seed=seeds)
 def test_kkt_residual_is_the_naive_one(seed):
     rng = np.random.default_rng(seed)
