@@ -406,7 +406,7 @@ def test_colours_differ_for_those_who_see_no_red_or_green():
     pytest.importorskip("matplotlib")
     from matplotlib.colors import to_rgb
 
-    from partwise.plots import LINES
+    from partwise.plots._style import LINES
 
     colours = np.array([to_rgb(colour) for colour in LINES])
     protan = [[0.152, 1.053, -0.205], [0.115, 0.786, 0.099], [-0.004, -0.048, 1.052]]

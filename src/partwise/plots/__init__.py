@@ -1,0 +1,12 @@
+"""Pictures of factorizations: parts, convergence and factors, with matplotlib.
+
+Every function builds a `matplotlib.figure.Figure` of its own or draws on the axes that it
+is given. None uses pyplot, so no picture outlives its last reference, no window opens and
+no display is needed; ``figure.savefig("parts.png")`` writes it.
+"""
+
+from partwise.plots.curves import plot_comparison, plot_history
+from partwise.plots.factor import plot_factor
+from partwise.plots.parts import plot_parts
+
+__all__ = ["plot_comparison", "plot_factor", "plot_history", "plot_parts"]

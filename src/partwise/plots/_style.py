@@ -1,0 +1,77 @@
+"""What the pictures share: colours, paper and ink, headings, ticks and labels."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from partwise._errors import explain
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.colors import Colormap
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
+
+INK, GREY, PALE = "#1f2430", "#6b7280", "#d9dce3"
+BLUE = "#1f5fa8"
+# White at zero and ever darker: read alike by every kind of colour vision, and in print.
+SHADES = ("#ffffff", "#cfe0ee", "#8fbadb", "#4a8dc4", "#1f5fa8", "#143a75", "#0b1a3d")
+# Okabe & Ito (2008), told apart by every kind of colour vision; more lines get other strokes.
+LINES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
+STROKES = ("-", "--", ":")
+
+
+def new_figure(width: float, height: float, layout: Any = "constrained") -> Figure:
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        todo = 'Run: pip install "partwise[plots]"'
+        message = explain("plots", "no matplotlib", "matplotlib 3.8 or later", todo)
+        raise ImportError(message) from error
+    return Figure(figsize=(width, height), layout=layout, facecolor="white")
+
+
+def shades() -> Colormap:
+    from matplotlib.colors import LinearSegmentedColormap
+
+    return LinearSegmentedColormap.from_list("partwise", SHADES)
+
+
+def plain_text(text: object, longest: int = 28) -> str:
+    """Return a label that matplotlib takes literally, shortened in its middle."""
+    label = " ".join(str(text).split())
+    if len(label) > longest:
+        half = (longest - 1) // 2
+        label = f"{label[:half]}…{label[-half:]}"
+    return label.replace("$", r"\$")
+
+
+def bare(ax: Axes, *kept: str) -> None:
+    """Keep only the named spines, thin, and quiet ticks."""
+    for side, spine in ax.spines.items():
+        spine.set_visible(side in kept)
+        spine.set_color(PALE)
+    ax.tick_params(colors=GREY, labelsize=8, length=2, width=0.6)
+
+
+def tick_places(most: int, integer: bool = False) -> MaxNLocator:
+    from matplotlib.ticker import MaxNLocator
+
+    return MaxNLocator(most, integer=integer)
+
+
+def plain_log_ticks(ax: Axes, values: np.ndarray) -> None:
+    """Label a logarithmic axis of less than two decades with plain numbers."""
+    from matplotlib.ticker import FuncFormatter, NullLocator
+
+    if values.max() < 100.0 * values.min():
+        ax.yaxis.set_major_locator(tick_places(5))
+        ax.yaxis.set_minor_locator(NullLocator())
+        ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.6g}"))
+
+
+def heading(figure: Figure, title: str, subtitle: str) -> None:
+    figure.suptitle(title, x=0.01, ha="left", fontsize=11, color=INK, weight="bold")
+    figure.supxlabel(subtitle, x=0.01, ha="left", fontsize=8, color=GREY)
