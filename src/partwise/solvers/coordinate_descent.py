@@ -32,7 +32,8 @@ class CoordinateDescent(Solver):
     iterations, with penalties five, are single sweeps. A step after which the objective is
     higher is undone and taken again without extrapolation, so the objective never rises. When
     all other factors are known, the remaining one is found exactly. A factor that may have any sign
-    is found exactly in every iteration.
+    is found exactly in every iteration; where entries of X are missing or have weights it is swept
+    over, and extrapolated if quadratic penalties hold the scale of all factors.
 
     Parameters
     ----------
@@ -79,7 +80,7 @@ class CoordinateDescent(Solver):
             return not_quadratic(problem)
         if len(problem.model.names) != 2:
             return "entries of X are missing or have weights, and the model is not bilinear"
-        return tied(problem) or unfolded(problem)
+        return tied(problem) or unfolded(problem, signed=True)
 
     def start(self, problem: Problem, rng: Any) -> Momentum:
         penalized = any(
@@ -88,7 +89,7 @@ class CoordinateDescent(Solver):
             for penalty in obeyed
         )
         state = Momentum(plain=PLAIN_PENALIZED if penalized else PLAIN, rng=rng)
-        if self.extrapolate:
+        if self.extrapolate and (problem.quadratic or not problem.signed or _held(problem)):
             state.prepare(problem)
         return state
 
@@ -101,6 +102,14 @@ class CoordinateDescent(Solver):
         objective = problem.sweep(sweeps, "normal" if problem.quadratic else "entries")
         assert objective is not None
         return state.judge(problem, objective)
+
+
+def _held(problem: Problem) -> bool:
+    # Whether penalties hold the scale of every factor: extrapolated along with entries of any
+    # sign it would drift on and on.
+    k, dtype = problem.model.n_components, problem.data.dtype
+    none = Normal(np.zeros((k, k), dtype), np.zeros((1, k), dtype))
+    return all(np.all(np.diag(problem.penalized(name, none).gram) > 0) for name in problem.free)
 
 
 @dataclass
@@ -149,9 +158,11 @@ class _Sweeps:
         self, name: str, rows: slice, F: np.ndarray, entries: Entries, free: np.ndarray
     ) -> float:
         # Every row has a quadratic of its own, that of its known entries.
-        np.maximum(F, 0, out=F)
+        signed = name in self.problem.signed
+        if not signed:
+            np.maximum(F, 0, out=F)
         how = (self.order, self.limits(name))
-        value = observed_rows(F, entries, free, *how, exact=self.exact)[0]
+        value = observed_rows(F, entries, free, *how, exact=self.exact, signed=signed)[0]
         self.state.follow(name, rows, F)
         return value
 
