@@ -114,7 +114,7 @@ def test_planted_factors_of_any_sign_come_back(which, solver):
 @pytest.mark.parametrize("which", SIGNS)
 @pytest.mark.parametrize("held", [False, True], ids=["plain", "L2"])
 def test_objective_never_rises_and_nothing_drifts(which, held):
-    X, _ = incomplete(signed=("W", "H"))
+    X, _ = incomplete()
     W, H = SIGNS[which].get("penalty_W"), SIGNS[which].get("penalty_H")
     if held:
         W, H = ([p for p in (found, L2(0.01)) if p] for found in (W, H))
