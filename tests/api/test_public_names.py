@@ -21,11 +21,14 @@ PUBLIC = [
     and not (inspect.isclass(value) and issubclass(value, Exception))
 ]
 # Packages whose __init__ re-exports the names of a room.
-ROOMS = ["data", "estimators", "init", "kernels", "losses", "models", "penalties", "solvers"]
+ROOMS = [
+    *("data", "estimators", "init", "kernels", "losses", "models", "penalties", "select"),
+    "solvers",
+]
 
 
 # Handed to the user, never made by one: its attributes count, not its constructor.
-RECEIVED = ["Comparison", "FitState"]
+RECEIVED = ["Comparison", "CrossValLoss", "FitState"]
 
 
 def modules():

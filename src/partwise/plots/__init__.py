@@ -7,6 +7,7 @@ no display is needed; ``figure.savefig("parts.png")`` writes it.
 
 from partwise.plots.curves import plot_comparison, plot_history
 from partwise.plots.factor import plot_factor
+from partwise.plots.held_out import plot_held_out
 from partwise.plots.parts import plot_parts
 
-__all__ = ["plot_comparison", "plot_factor", "plot_history", "plot_parts"]
+__all__ = ["plot_comparison", "plot_factor", "plot_held_out", "plot_history", "plot_parts"]

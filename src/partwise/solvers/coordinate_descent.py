@@ -36,7 +36,8 @@ class CoordinateDescent(Solver):
     iterations, with penalties five, are single sweeps. A step after which the objective is
     higher is undone and taken again without extrapolation, so the objective never rises. When
     all other factors are known, the remaining one is found exactly. A factor that may have any sign
-    is found exactly in every iteration.
+    is found exactly in every iteration; where entries of X are missing or have weights it is swept
+    over, and extrapolated if quadratic penalties hold the scale of all factors.
 
     Parameters
     ----------
@@ -83,7 +84,7 @@ class CoordinateDescent(Solver):
             return not_quadratic(problem)
         if len(problem.model.names) != 2:
             return "entries of X are missing or have weights, and the model is not bilinear"
-        return tied(problem) or unfolded(problem)
+        return tied(problem) or unfolded(problem, signed=True)
 
     def start(self, problem: Problem, rng: Any) -> Momentum:
         penalized = any(
@@ -92,7 +93,7 @@ class CoordinateDescent(Solver):
             for penalty in obeyed
         )
         state = Momentum(plain=PLAIN_PENALIZED if penalized else PLAIN, rng=rng)
-        if self.extrapolate:
+        if self.extrapolate and (problem.quadratic or not problem.signed or _held(problem)):
             state.prepare(problem)
         return state
 
@@ -130,6 +131,14 @@ class CoordinateDescent(Solver):
         if moved:
             found.append(state.judge(problem, problem.objective_from(last, moved, "normal")))
         return found
+
+
+def _held(problem: Problem) -> bool:
+    # Whether penalties hold the scale of every factor: extrapolated along with entries of any
+    # sign it would drift on and on.
+    k, dtype = problem.model.n_components, problem.data.dtype
+    none = Normal(np.zeros((k, k), dtype), np.zeros((1, k), dtype))
+    return all(np.all(np.diag(problem.penalized(name, none).gram) > 0) for name in problem.free)
 
 
 @dataclass
@@ -178,9 +187,11 @@ class _Sweeps:
         self, name: str, rows: slice, F: np.ndarray, entries: Entries, free: np.ndarray
     ) -> float:
         # Every row has a quadratic of its own, that of its known entries.
-        np.maximum(F, 0, out=F)
+        signed = name in self.problem.signed
+        if not signed:
+            np.maximum(F, 0, out=F)
         how = (self.order, self.limits(name))
-        value = observed_rows(F, entries, free, *how, exact=self.exact)[0]
+        value = observed_rows(F, entries, free, *how, exact=self.exact, signed=signed)[0]
         self.state.follow(name, rows, F)
         return value
 
