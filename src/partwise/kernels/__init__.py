@@ -34,6 +34,7 @@ _FILES = {
     "newton": ("newton_dense", "newton_sparse"),
     "nnls": ("solve_rows",),
     "observed": (
+        "left_of_known",
         "observed_by_products",
         "observed_dense",
         "observed_sparse",

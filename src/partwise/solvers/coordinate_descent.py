@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from partwise.data import Dense, Sparse
 from partwise.problem import CANCELLATION, Entries, Normal, Problem
 from partwise.solvers.base import Solver, Watch, affordable, not_quadratic, tied, unfolded
 from partwise.solvers.momentum import Momentum, only_signs
-from partwise.solvers.rows import observed_rows
+from partwise.solvers.rows import filled_rows, observed_rows, worth_filling
 from partwise.solvers.signed import solve_signed
 
 __all__ = ["CoordinateDescent"]
@@ -62,6 +63,7 @@ class CoordinateDescent(Solver):
     """
 
     name = "cd"
+    fill = True  # in place of missing entries, where that is faster
     needs = "the squared (Frobenius) loss with penalties that are linear or quadratic"
 
     def __init__(
@@ -159,6 +161,12 @@ class _Sweeps:
             return False
         return all(penalty.convex for penalty in problem.penalties[problem.free[0]])
 
+    @cached_property
+    def filled(self) -> bool:
+        """Missing entries are replaced by their model."""
+        fills = self.solver.fill and not self.exact
+        return fills and worth_filling(self.problem.data, len(self.order))
+
     def limits(self, name: str) -> tuple[int, float]:
         """Return the sweeps over a row, at most, and the change after which they end."""
         repeats = min(self.solver.repeats, affordable(self.problem, name))
@@ -190,8 +198,11 @@ class _Sweeps:
         signed = name in self.problem.signed
         if not signed:
             np.maximum(F, 0, out=F)
-        how = (self.order, self.limits(name))
-        value = observed_rows(F, entries, free, *how, exact=self.exact, signed=signed)[0]
+        how = (F, entries, free, self.order, self.limits(name))
+        if self.filled and not signed:
+            value = filled_rows(*how, judge=name == self.problem.free[-1])
+        else:
+            value = observed_rows(*how, exact=self.exact, signed=signed)[0]
         self.state.follow(name, rows, F)
         return value
 
