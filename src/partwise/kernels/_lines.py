@@ -27,8 +27,10 @@ __all__ = [
     "move_logarithmic",
     "move_logarithmic_kept",
     "move_reciprocal",
+    "move_squares",
     "products",
     "put_block",
+    "subtract_model",
     "sums_of_products",
     "take_block",
     "transposed",
@@ -395,6 +397,42 @@ move_logarithmic_kept = _mover(1, keep=True)
 move_reciprocal = _mover(0, keep=False)  # β = 0
 
 
+@intrinsic
+def move_squares(typingctx: Any, out: Any, values: Any, B: Any, l: Any, step: Any, m: Any) -> Any:
+    """Do ``r −= step B[l]``, then write ``Σ v r b`` and ``Σ v b²`` into ``out``, for b = B[m].
+
+    ``values`` (2, n) holds r and v. One pass over whole lines.
+    """
+
+    def emit(context: Any, builder: Any, signature: Any, given: Any) -> Any:
+        out_, values_, B_, l_, step_, m_ = given
+        lines = _Lines(context, builder, signature, [out_, values_, B_], LINE)
+        step_ = lines.spread(builder.fneg(step_))
+        along, here = lines.row(2, l_), lines.row(2, m_)
+        r, v = (lines.row(1, ir.Constant(ir.IntType(64), n)) for n in range(2))
+        totals = [[lines.variable(lines.constant(0.0)) for _ in range(WAYS)] for _ in range(2)]
+        multiply = partial(builder.fmul, flags=REORDER)
+
+        def step_and_look(places: list[Any]) -> None:
+            for way, at in enumerate(places):
+                left = multiply(step_, lines.load_from(along, at))
+                left = builder.fadd(lines.load_from(r, at), left, flags=REORDER)
+                lines.store_to(left, r, at)
+                b = lines.load_from(here, at)
+                weighted = multiply(lines.load_from(v, at), b)
+                lines.add_product(totals[0][way], weighted, left)
+                lines.add_product(totals[1][way], weighted, b)
+
+        lines.side_by_side(builder.extract_value(lines.arrays[1].shape, 1), step_and_look, WAYS)
+        for number, some in enumerate(totals):
+            index = ir.Constant(ir.IntType(64), number)
+            place = builder.gep(lines.arrays[0].data, [index])
+            builder.store(lines.added(some), place)
+        return context.get_dummy_value()
+
+    return types.void(out, values, B, types.int64, values.dtype, types.int64), emit
+
+
 def _bound(beta: int) -> Any:
     @intrinsic
     def bound(typingctx: Any, values: Any) -> Any:
@@ -433,29 +471,38 @@ fall_logarithmic = _bound(1)
 fall_reciprocal = _bound(0)
 
 
-@intrinsic
-def model_of_lines(typingctx: Any, values: Any, B: Any, f: Any) -> Any:
-    """Write ``y = f @ B[:k]`` into the second row of ``values``, for f (k,), B (k or more, n)."""
+def _modeller(*, subtract: bool) -> Any:
+    @intrinsic
+    def model(typingctx: Any, values: Any, B: Any, f: Any) -> Any:
+        def emit(context: Any, builder: Any, signature: Any, given: Any) -> Any:
+            lines = _Lines(context, builder, signature, given, LINE)
+            out = lines.row(0, ir.Constant(ir.IntType(64), 0 if subtract else 1))
+            totals = [lines.variable(lines.constant(0.0)) for _ in range(TOGETHER)]
 
-    def emit(context: Any, builder: Any, signature: Any, given: Any) -> Any:
-        lines = _Lines(context, builder, signature, given, LINE)
-        y = lines.row(0, ir.Constant(ir.IntType(64), 1))
-        totals = [lines.variable(lines.constant(0.0)) for _ in range(TOGETHER)]
-
-        def some(places: list[Any]) -> None:
-            # So many lines at a time, for which an entry of f is loaded once.
-            for total in totals[: len(places)]:
-                builder.store(lines.constant(0.0), total)
-            with cgutils.for_range(builder, lines.length(2)) as loop:
-                entry = builder.load(builder.gep(lines.arrays[2].data, [loop.index]))
-                weight, along = lines.spread(entry), lines.row(1, loop.index)
+            def some(places: list[Any]) -> None:
+                # So many lines at a time, for which an entry of f is loaded once.
                 for total, place in zip(totals, places, strict=False):
-                    lines.add_product(total, weight, lines.load_from(along, place))
-            for total, place in zip(totals, places, strict=False):
-                lines.store_to(builder.load(total), y, place)
+                    before = lines.load_from(out, place) if subtract else lines.constant(0.0)
+                    builder.store(before, total)
+                with cgutils.for_range(builder, lines.length(2)) as loop:
+                    entry = builder.load(builder.gep(lines.arrays[2].data, [loop.index]))
+                    weight = lines.spread(builder.fneg(entry) if subtract else entry)
+                    along = lines.row(1, loop.index)
+                    for total, place in zip(totals, places, strict=False):
+                        lines.add_product(total, weight, lines.load_from(along, place))
+                for total, place in zip(totals, places, strict=False):
+                    lines.store_to(builder.load(total), out, place)
 
-        count = builder.extract_value(lines.arrays[0].shape, 1)
-        lines.side_by_side(count, some, TOGETHER)
-        return context.get_dummy_value()
+            count = builder.extract_value(lines.arrays[0].shape, 1)
+            lines.side_by_side(count, some, TOGETHER)
+            return context.get_dummy_value()
 
-    return types.void(values, B, f), emit
+        return types.void(values, B, f), emit
+
+    return model
+
+
+# For f (k,) and B (k or more, n): write ``f @ B[:k]`` into the second row of ``values``, or
+# subtract it from the first.
+model_of_lines = _modeller(subtract=False)
+subtract_model = _modeller(subtract=True)
