@@ -45,7 +45,7 @@ INPUT_HELP = (
 )
 LOSSES = (
     "frobenius", "kullback-leibler", "itakura-saito", "poisson", "gamma",
-    "pearson", "hellinger", "neyman", "reverse-kullback-leibler", "l21",
+    "pearson", "hellinger", "neyman", "reverse-kullback-leibler", "l21", "bernoulli",
 )  # fmt: skip
 NO_LOSS = f"Or {', '.join(LOSSES)}, or a number."
 LOSSES_TITLE = "losses with parameters, for --loss:"

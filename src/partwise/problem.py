@@ -83,6 +83,18 @@ class Problem:
                 )
             )
 
+        if self.loss.largest < np.inf and (largest := self._largest()) > self.loss.largest:
+            wanted = f"entries of at most {self.loss.largest:g}"
+            todo = "Raise the loss's trials, or divide X."
+            raise ValueError(explain(f"the {self.loss.name}", f"X with {largest:g}", wanted, todo))
+
+    def _largest(self) -> float:
+        if not self.data.complete:
+            return float(self.data.largest())  # type: ignore[attr-defined]
+        blocks: Any = (block for _, block in self.data.stream())
+        values = (block.stored if block.is_sparse else block.to_dense() for block in blocks)
+        return max((float(some.max()) for some in values if some.size), default=0.0)
+
     @property
     def quadratic(self) -> bool:
         """Whether Gram and cross products tell everything of a factor."""

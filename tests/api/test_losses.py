@@ -11,10 +11,12 @@ from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 
 from partwise import NMF, MiniBatchNMF, load_model, save_model
+from partwise._errors import UnsupportedCombinationError
 from partwise.losses import (
     L21,
     Absolute,
     Alpha,
+    Binomial,
     Bregman,
     Huber,
     NegativeBinomial,
@@ -22,6 +24,7 @@ from partwise.losses import (
     Tweedie,
     as_loss,
 )
+from partwise.penalties import Box, Simplex
 
 OBJECTS = [Alpha(0.5), Huber(0.3), Absolute(0.1), StudentT(0.3), NegativeBinomial(2.0), L21()]
 by_loss = pytest.mark.parametrize("loss", OBJECTS, ids=lambda loss: loss.name)
@@ -145,3 +148,32 @@ def test_a_loss_without_a_majorizer_is_left_to_proximal_gradient_steps():
     np.testing.assert_allclose(model.transform(sparse.csr_array(X)), W, rtol=1e-6, atol=1e-9)
     assert -model.score(X) * X.size == pytest.approx(model.objective_, rel=1e-3)
     assert np.abs(W @ model.components_ - model.W_ @ model.components_).max() < 1e-2 * X.max()
+
+
+def test_tables_of_yes_and_no():
+    """Planted parts are tables of probabilities, and samples mixtures of them."""
+    rng = np.random.default_rng(0)
+    W, H = rng.dirichlet(np.full(3, 0.2), 200), rng.beta(0.3, 0.5, (3, 50))
+    X = Binomial().draw(W @ H, rng)
+    assert set(np.unique(X)) == {0.0, 1.0}
+    bounds = {"penalty_W": Simplex(), "penalty_H": Box(0, 1)}
+    model = NMF(3, beta_loss="bernoulli", max_iter=150, tol=1e-3, random_state=0, **bounds)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        model.fit(X)
+    Y = model.W_ @ model.components_
+    assert Y.max() <= 1 + 1e-12
+    assert model.objective_ < Binomial().total(X, np.clip(W @ H, 1e-9, 1 - 1e-9))
+    alike = np.corrcoef(model.components_, H)[:3, 3:].max(axis=0)
+    assert alike.min() > 0.97, alike
+
+
+def test_means_beyond_the_number_of_trials_are_refused():
+    X = np.eye(4)
+    with pytest.raises(UnsupportedCombinationError, match=r"beyond 1.*Simplex.*Box\(0, 1\)"):
+        NMF(2, beta_loss="bernoulli").fit(X)
+    bounds = {"penalty_W": Simplex(), "penalty_H": Box(0, 1)}
+    with pytest.raises(ValueError, match="X with 2; wanted entries of at most 1"):
+        NMF(2, beta_loss="bernoulli", **bounds).fit(2 * X)
+    with pytest.raises(ValueError, match="whole number of trials"):
+        Binomial(1.5).draw(np.ones(3), np.random.default_rng(0))

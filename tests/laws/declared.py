@@ -25,6 +25,7 @@ LOSS_EXAMPLES = {
     losses.Absolute: [losses.Absolute(0.2)],
     losses.L21: [losses.L21(0.01)],
     losses.StudentT: [losses.StudentT(0.5), losses.StudentT(0.3, df=4.0)],
+    losses.Binomial: [losses.Binomial(60.0)],
     losses.NegativeBinomial: [losses.NegativeBinomial(1.5)],
     losses.Tweedie: [losses.Tweedie(1.5)],
     losses.Bregman: [

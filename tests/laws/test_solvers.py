@@ -478,7 +478,8 @@ def test_transposing_swaps_the_factors(loss):
     for Z in (X, X.T.copy()):
         data, model = as_data(Z), Bilinear(2)
         factors = init.make_start(data, model, "nndsvda", None)[1]
-        problem = Problem(data, model, loss, factors)
+        bounds = {name: (penalties.Box(0, 5.0),) for name in ("W", "H")}
+        problem = Problem(data, model, loss, factors, bounds if loss.largest < np.inf else {})
         run(problem, as_solver("auto", problem), tol=1e-7, max_iter=3000)
         ends.append(model.forward(problem.factors))
     np.testing.assert_allclose(ends[0], ends[1].T, atol=2e-2 * X.max())

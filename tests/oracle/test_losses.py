@@ -63,6 +63,7 @@ LIKELIHOODS = {
         lambda x, y: stats.genhyperbolic.logpdf(x, 1, 1, 0, y, 0.2),
         X,
     ),
+    "binomial": (losses.Binomial(60), lambda x, y: stats.binom.logpmf(x, 60, y / 60), WHOLE),
     "negative binomial": (
         losses.NegativeBinomial(2.5),
         lambda x, y: stats.nbinom.logpmf(x, 2.5, 2.5 / (2.5 + y)),

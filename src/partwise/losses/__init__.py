@@ -7,7 +7,7 @@ from partwise.losses.bregman import Bregman
 from partwise.losses.names import NAMED, as_loss
 from partwise.losses.robust import Absolute, HalfQuadratic, Huber, StudentT
 from partwise.losses.rowwise import L21
-from partwise.losses.statistical import NegativeBinomial, Tweedie
+from partwise.losses.statistical import Binomial, NegativeBinomial, Tweedie
 
 __all__ = [
     "L21",
@@ -15,6 +15,7 @@ __all__ = [
     "Absolute",
     "Alpha",
     "Beta",
+    "Binomial",
     "Bregman",
     "Frobenius",
     "HalfQuadratic",

@@ -35,6 +35,8 @@ class Loss(ABC):
         d(0, y) = flat_positive · y: entries that are not stored cost nothing to visit.
     needs_positive_data : bool
         The domain excludes x = 0.
+    largest : float
+        The domain ends there, x ≤ largest.
     dispersion : float or None
         The φ for which exp(−d(x, y) / φ), times a function of x, is the density of x that the
         loss is made for; `draw` draws from it. None where there is no such distribution.
@@ -52,6 +54,7 @@ class Loss(ABC):
     quadratic: bool = False
     flat_positive: float | None = None
     needs_positive_data: bool = False
+    largest: float = np.inf
     dispersion: float | None = None
     rowwise: bool = False
     rational: bool = False

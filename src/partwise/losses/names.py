@@ -12,6 +12,7 @@ from partwise.losses.alpha import Alpha
 from partwise.losses.base import Loss
 from partwise.losses.beta import Beta, Frobenius, ItakuraSaito, KullbackLeibler
 from partwise.losses.rowwise import L21
+from partwise.losses.statistical import Binomial
 
 __all__ = ["NAMED", "as_loss"]
 
@@ -21,6 +22,7 @@ NAMED: dict[str, Callable[[], Loss]] = {
     "itakura-saito": ItakuraSaito,
     "poisson": KullbackLeibler,
     "gamma": ItakuraSaito,
+    "bernoulli": Binomial,
     "pearson": lambda: Alpha(2.0),
     "hellinger": lambda: Alpha(0.5),
     "reverse-kullback-leibler": lambda: Alpha(0.0),

@@ -107,11 +107,12 @@ class ProximalGradient(Solver):
             missing = conflict(problem.penalties[name])
             if missing is not None:
                 return f"for {name} {missing}"
-        return None
+        return _unbounded(problem)
 
     def start(self, problem: Problem, rng: Any) -> _Paces:
         for name in problem.free:
             enter(problem, name)
+        _enter_domain(problem)
         paces = {
             name: _Pace(0.0, problem.factors[name].copy(), lowest=lowest)
             for name in problem.free
@@ -131,6 +132,32 @@ class ProximalGradient(Solver):
             objective = problem.objective((name, problem.penalized(name, normal)))
             state.objective = min(objective, state.objective)
         return state.objective
+
+
+def _unbounded(problem: Problem) -> str | None:
+    # Which penalties would keep models in the domain of the loss, if these do not, or None.
+    most = problem.loss.largest
+    if most == np.inf:
+        return None
+    factors = dict(problem.factors)
+    for name in problem.free:
+        large = np.full_like(factors[name], 1e6 * most)
+        factors[name] = joint_start(problem.penalties[name], large)
+    if float(problem.model.forward(factors).max(initial=0.0)) <= 1.001 * most:
+        return None
+    return (
+        f"models can be beyond {most:g}, where the {problem.loss.name} is infinite; "
+        f"penalty_W=Simplex(at_most=True) and penalty_H=Box(0, {most:g}) keep them below"
+    )
+
+
+def _enter_domain(problem: Problem) -> None:
+    # A loss may be infinite for large models: those of the start are made smaller.
+    for name in problem.free if problem.loss.largest < np.inf else ():
+        for _ in range(TRIES):
+            if np.isfinite(problem.objective()):
+                return
+            problem.factors[name] *= problem.data.dtype.type(0.5)
 
 
 def enter(problem: Problem, name: str) -> None:
