@@ -1,6 +1,7 @@
 """The faces that scikit-learn users know."""
 
 from partwise.estimators._progress import FitState
+from partwise.estimators._residuals import ChiSquare
 from partwise.estimators.function import non_negative_factorization
 from partwise.estimators.least_squares import nnls, nnqp
 from partwise.estimators.mini_batch_nmf import MiniBatchNMF
@@ -9,6 +10,7 @@ from partwise.estimators.presets import NonSmoothNMF
 
 __all__ = [
     "NMF",
+    "ChiSquare",
     "FitState",
     "MiniBatchNMF",
     "NonSmoothNMF",
