@@ -3,6 +3,7 @@
 from partwise.estimators._progress import FitState
 from partwise.estimators._residuals import ChiSquare
 from partwise.estimators.function import non_negative_factorization
+from partwise.estimators.imputer import NMFImputer
 from partwise.estimators.least_squares import nnls, nnqp
 from partwise.estimators.mini_batch_nmf import MiniBatchNMF
 from partwise.estimators.nmf import NMF
@@ -13,6 +14,7 @@ __all__ = [
     "ChiSquare",
     "FitState",
     "MiniBatchNMF",
+    "NMFImputer",
     "NonSmoothNMF",
     "nnls",
     "nnqp",
