@@ -18,6 +18,7 @@ CLASSES = [
     partwise.MiniBatchNMF,
     partwise.NonSmoothNMF,
     partwise.NMFImputer,
+    partwise.SequentialNMF,
 ]
 PUBLIC = [
     value

@@ -2,12 +2,14 @@
 
 from partwise.estimators._progress import FitState
 from partwise.estimators._residuals import ChiSquare
+from partwise.estimators.best_factor import best_factor
 from partwise.estimators.function import non_negative_factorization
 from partwise.estimators.imputer import NMFImputer
 from partwise.estimators.least_squares import nnls, nnqp
 from partwise.estimators.mini_batch_nmf import MiniBatchNMF
 from partwise.estimators.nmf import NMF
 from partwise.estimators.presets import NonSmoothNMF
+from partwise.estimators.sequential import SequentialNMF
 
 __all__ = [
     "NMF",
@@ -16,6 +18,8 @@ __all__ = [
     "MiniBatchNMF",
     "NMFImputer",
     "NonSmoothNMF",
+    "SequentialNMF",
+    "best_factor",
     "nnls",
     "nnqp",
     "non_negative_factorization",

@@ -100,6 +100,10 @@ class BaseNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         return check_data(self, X, reset=reset, weights=weights)
 
     def _keep(self, outcome: _runs.Outcome, X: Any) -> None:
+        self._set(outcome)
+        _runs.warn_about(outcome, self, X)
+
+    def _set(self, outcome: _runs.Outcome) -> None:
         self.components_ = outcome.components
         self.W_ = outcome.W
         self.n_components_ = len(outcome.components)
@@ -117,7 +121,6 @@ class BaseNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         self.init_ = outcome.init
         self.seed_ = outcome.seed
         self._explained = outcome.explained
-        _runs.warn_about(outcome, self, X)
 
     # --- using the parts -----------------------------------------------------------------
 
