@@ -95,7 +95,8 @@ def sum_of_squares(X: Any, W: np.ndarray, parts: np.ndarray) -> float:
 def degrees_of_freedom(X: Any, W: np.ndarray, parts: np.ndarray, *, held_out: bool) -> int:
     """Return known entries less free parameters, k (n + m − k); k n where H was known.
 
-    n and m are the rows and columns with known entries, k the components that are not zero.
+    n and m are the rows and columns with known entries, k the components that are not zero, of
+    which no more count than there are rows or columns.
     """
     k = int(np.count_nonzero(W.any(axis=0) & parts.any(axis=1)))
     known, (rows, columns) = as_data(X).size, X.shape
@@ -103,4 +104,7 @@ def degrees_of_freedom(X: Any, W: np.ndarray, parts: np.ndarray, *, held_out: bo
         of_rows, of_columns = X.counts()
         known = int(of_rows.sum())
         rows, columns = int(np.count_nonzero(of_rows)), int(np.count_nonzero(of_columns))
-    return known - k * (rows if held_out else rows + columns - k)
+    if held_out:
+        return known - min(k, columns) * rows
+    k = min(k, rows, columns)
+    return known - k * (rows + columns - k)
