@@ -223,6 +223,11 @@ def test_deviations_do_not_depend_on_threads_other_rows_or_units():
         again = deviations(X, random_state=other[0].nmf_.seed_)[1]
         np.testing.assert_array_equal(other[1], again)
     np.testing.assert_array_equal(deviations(X, n_jobs=3)[1], std)
+    # Refits draw nothing from the user's generator.
+    states = np.random.RandomState(5), np.random.RandomState(5)
+    NMFImputer(K, allow_negative=True, random_state=states[0]).fit(X)
+    deviations(X, random_state=states[1])
+    assert states[0].randint(2**31 - 1) == states[1].randint(2**31 - 1)
     np.testing.assert_array_equal(model.impute_with_uncertainty(X[30:33])[1], std[30:33])
     np.testing.assert_allclose(deviations(2.0**40 * X)[1], 2.0**40 * std, rtol=1e-6)
     assert not np.array_equal(deviations(X, random_state=1)[1], std)

@@ -297,6 +297,8 @@ def test_pixels_without_a_value_units_and_bounds():
     holes = np.where(np.arange(3000) % 7 == 0, np.nan, target).reshape(60, 50)
     assert best_factor(holes, star.reshape(60, 50) / 0.9) == pytest.approx(found, abs=1e-3)
     assert best_factor(1e9 * target, 1e9 * star / 0.9) == pytest.approx(found, rel=1e-9)
+    # A sky that is bright everywhere is no part of the model, and changes nothing.
+    assert best_factor(target + 50, star / 0.9) == pytest.approx(found, rel=1e-9)
     assert best_factor(target, star, bounds=(0.5, 0.7)) == 0.7
     with pytest.warns(UserWarning, match=r"lower of the bounds, 0\.95"):
         assert best_factor(target, star / 0.9, bounds=(0.95, 1)) == 0.95
