@@ -266,6 +266,17 @@ def test_refits_that_do_not_converge_are_told_once():
     assert sum("refits" in str(w.message) for w in seen) == 1
 
 
+@quiet
+def test_rows_that_are_not_found_are_told_once():
+    X, _ = planted()
+    model = NMFImputer(K, beta_loss=1, n_bootstraps=6, max_iter=3, tol=1e-8).fit(10 * X)
+    for ask, count in ((model.transform, 60), (model.impute_with_uncertainty, 360)):
+        with pytest.warns(ConvergenceWarning) as seen:
+            ask(10 * X)
+        words = [str(w.message) for w in seen if f"of {count} rows" in str(w.message)]
+        assert len(words) == 1
+
+
 BAD = {
     "sparse": (sparse.csr_array(np.eye(4)), TypeError, "Sparse data was passed"),
     "masked": (np.ma.masked_less(np.eye(4), 0.5), TypeError, "masked entries"),

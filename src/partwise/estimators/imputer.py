@@ -316,7 +316,9 @@ penalty_H, verbose, shuffle, n_init, n_jobs, max_time, allow_negative
                 "the mean of the model over the rows of the fit, mean_.",
                 UserWarning,
             )
-        return self._output(X, self._filled(self.nmf_, X, weights, found))
+        filled, undone = self._filled(self.nmf_, X, weights, found)
+        self._warn_about_rows(undone, len(X))
+        return self._output(X, filled)
 
     def fit_transform(self, X: Any, y: Any = None, *, weights: Any = None) -> np.ndarray:
         """Learn the components of X and return it with its missing entries filled.
@@ -381,13 +383,15 @@ penalty_H, verbose, shuffle, n_init, n_jobs, max_time, allow_negative
         k = np.count_nonzero(self.nmf_.components_.any(axis=1))
         found = known > k
         mean, squares = np.zeros(X.shape), np.zeros(X.shape)
-        model = copy.copy(self.nmf_)
+        model, undone = copy.copy(self.nmf_), 0
         for number, model.components_ in enumerate(self.bootstrap_components_):
             drawn = np.ones(X.shape[1], X.dtype)
             drawn[self.kept_] = self._drawn(number, 1, len(self.mean_))
-            step = self._filled(model, X, weights * drawn, found) - mean
+            values, missed = self._filled(model, X, weights * drawn, found)
+            step, undone = values - mean, undone + missed
             mean += step / (number + 1)
             squares += step * step * (number / (number + 1))
+        self._warn_about_rows(undone, count * len(X))
         factor = known / np.maximum(known - k, 1) / (count - 1)
         std = np.sqrt(squares * factor[:, None])
         unsure = np.isnan(X) & ~(found[:, None] & self.kept_)
@@ -398,14 +402,16 @@ penalty_H, verbose, shuffle, n_init, n_jobs, max_time, allow_negative
 
     def _filled(
         self, model: NMF, X: np.ndarray, weights: np.ndarray, found: np.ndarray
-    ) -> np.ndarray:
-        # X with entries of the model, of the mean in rows that it is not found for.
-        kept, out = self.kept_, X.copy()
+    ) -> tuple[np.ndarray, int]:
+        # X with entries of the model, of the mean in rows that it is not found for; and how many
+        # rows were not found to their tolerance.
+        kept, out, undone = self.kept_, X.copy(), 0
         out[:, ~kept] = np.where(np.isnan(X[:, ~kept]), 0, X[:, ~kept])
         part = X[:, kept]
         holes = np.isnan(part)
         if found.any():
-            W = model.transform(part[found], weights=weights[np.ix_(found, kept)])
+            known = weights[np.ix_(found, kept)]
+            W, undone = model._project(model._check_data(part[found], reset=False, weights=known))
             pattern = sparse.csr_array(holes[found])
             values = np.empty(pattern.nnz, X.dtype)
             H = np.ascontiguousarray(model.components_.T.astype(X.dtype, copy=False))
@@ -415,7 +421,15 @@ penalty_H, verbose, shuffle, n_init, n_jobs, max_time, allow_negative
             part[found] = rows
         part[~found] = np.where(holes[~found], self.mean_, part[~found])
         out[:, kept] = part
-        return out
+        return out, undone
+
+    def _warn_about_rows(self, undone: int, count: int) -> None:
+        if undone and self.tol > 0:
+            _runs.warn(
+                f"{undone} of {count} rows did not reach a relative KKT residual of "
+                f"{self.tol / 10:.2g}. Increase max_iter or tol.",
+                ConvergenceWarning,
+            )
 
     def _output(self, X: np.ndarray, filled: np.ndarray) -> np.ndarray:
         shown = filled if self.keep_empty_features else filled[:, self.kept_]
