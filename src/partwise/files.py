@@ -589,7 +589,7 @@ def load_model(folder: str | os.PathLike[str]) -> Any:
     import partwise
 
     path, info = Path(folder), read_info(folder)
-    known = (partwise.NMF, partwise.MiniBatchNMF, partwise.NonSmoothNMF)
+    known = (partwise.NMF, partwise.MiniBatchNMF, partwise.NonSmoothNMF, partwise.SequentialNMF)
     classes = {cls.__name__: cls for cls in known}
     if info.get("class") not in classes:
         raise _broken_model(path, f"class {info.get('class')!r}", " or ".join(classes))

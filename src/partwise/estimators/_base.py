@@ -16,9 +16,10 @@ from sklearn.utils.validation import check_is_fitted
 
 from partwise._errors import explain
 from partwise.data import as_data
-from partwise.estimators import _runs
-from partwise.estimators._checks import check_data
+from partwise.estimators import _residuals, _runs
+from partwise.estimators._checks import check_data, is_stored_sparse
 from partwise.estimators._explain import Explained, explained
+from partwise.estimators._residuals import ChiSquare
 from partwise.estimators._units import Unit
 from partwise.init import STARTS
 from partwise.losses import NAMED, Loss, as_loss
@@ -99,6 +100,10 @@ class BaseNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         return check_data(self, X, reset=reset, weights=weights)
 
     def _keep(self, outcome: _runs.Outcome, X: Any) -> None:
+        self._set(outcome)
+        _runs.warn_about(outcome, self, X)
+
+    def _set(self, outcome: _runs.Outcome) -> None:
         self.components_ = outcome.components
         self.W_ = outcome.W
         self.n_components_ = len(outcome.components)
@@ -116,7 +121,6 @@ class BaseNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         self.init_ = outcome.init
         self.seed_ = outcome.seed
         self._explained = outcome.explained
-        _runs.warn_about(outcome, self, X)
 
     # --- using the parts -----------------------------------------------------------------
 
@@ -143,7 +147,10 @@ class BaseNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
             loss.
         """
         check_is_fitted(self, "components_")
-        X = self._check_data(X, reset=False, weights=weights)
+        return self._found(self._check_data(X, reset=False, weights=weights))
+
+    def _found(self, X: Any) -> np.ndarray:
+        # W of checked data; what is not found to its tolerance is told.
         W, undone = self._project(X)
         if undone and self.tol > 0:
             _runs.warn(
@@ -250,6 +257,86 @@ class BaseNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
             H = np.ascontiguousarray(unit.factor_in(parts).T)
             shares = explained(as_data(unit.data_in(X)), unit.factor_in(W), H)
         return getattr(shares, choices[per])
+
+    def residuals(self, X: Any, *, W: Any = None, weights: Any = None, scaled: bool = False) -> Any:
+        """Return what the model leaves of X, X − W H, at the known entries.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Data in the unit of the fit. Sparse X with ``unstored='missing'``, or with sparse
+            weights: its other entries are not residuals of anything.
+        W : ndarray of shape (n_samples, n_components), optional
+            The factor that belongs to X, ``W_`` for the data of the fit; found by `transform`,
+            unless given.
+        weights : {array-like, sparse matrix}, optional
+            Of the entries of X, as in `fit_transform`.
+        scaled : bool, default=False
+            Times the square root of the weights: in units of the uncertainty for weights
+            1 / s², and then of variance about one where model and uncertainties are right.
+
+        Returns
+        -------
+        ndarray or sparse array of the shape of X
+            In the dtype of X. Dense, NaN where nothing is known; for sparse X an array in
+            compressed rows that stores the known entries. Cost O(known entries · k).
+
+        Raises
+        ------
+        ValueError
+            Sparse X whose unstored entries are zeros, or X outside memory.
+        """
+        check_is_fitted(self, "components_")
+        view = self._check_data(X, reset=False, weights=weights)
+        W = self._factor_of(view, W)
+        W, parts = self._product(W, self.components_.astype(W.dtype, copy=False))
+        return _residuals.residuals(view, W, parts, stored=is_stored_sparse(X), scaled=scaled)
+
+    def chi_square(
+        self, X: Any, *, W: Any = None, weights: Any = None, held_out: bool = False
+    ) -> ChiSquare:
+        """Return χ² = Σ weights · (X − W H)² over the known entries, and its degrees of freedom.
+
+        These are the known entries less k (n + m − k) free parameters, n and m being the numbers
+        of rows and columns with known entries: W and H have k (n + m) entries, and for every
+        invertible k × k matrix T the product of W T and T⁻¹ H is the same. Zeros that
+        non-negativity enforces, and penalties, leave fewer; they are not counted.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Data in the unit of the fit.
+        W : ndarray of shape (n_samples, n_components), optional
+            The factor that belongs to X, ``W_`` for the data of the fit; found by `transform`,
+            unless given.
+        weights : {array-like, sparse matrix}, optional
+            Of the entries of X, as in `fit_transform`: 1 / s² for uncertainties s.
+        held_out : bool, default=False
+            X is not what the model was fitted to: the components count as known, and the k n
+            entries of W as the parameters.
+
+        Returns
+        -------
+        ChiSquare
+            With ``value``, ``dof`` and ``reduced``, χ² per degree of freedom. Cost that
+            of `transform`, unless W is given, and O(stored entries · k).
+        """
+        check_is_fitted(self, "components_")
+        view = self._check_data(X, reset=False, weights=weights)
+        W = self._factor_of(view, W)
+        W, parts = self._product(W, self.components_.astype(W.dtype, copy=False))
+        value = _residuals.sum_of_squares(view, W, parts)
+        dof = _residuals.degrees_of_freedom(view, W, parts, held_out=held_out)
+        return ChiSquare(value, dof)
+
+    def _factor_of(self, X: Any, W: Any) -> np.ndarray:
+        # The factor that the user gave for checked data, or the one that is found for them.
+        if W is None:
+            return self._found(X)
+        W, wanted = np.asarray(W, X.dtype), (X.shape[0], len(self.components_))
+        if W.shape != wanted:
+            raise ValueError(explain("W", f"shape {W.shape}", f"{wanted}, one row per row of X"))
+        return W
 
     def _training(self, name: str, argument: str) -> Any:
         if not hasattr(self, name):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from scipy import sparse
 from sklearn.utils.validation import check_array, validate_data
 
 from partwise._arrays import check_entries, check_kind
@@ -13,7 +14,7 @@ from partwise.data import Observed, Stored, open_reader
 from partwise.estimators._observed import observe
 from partwise.losses import as_loss
 
-__all__ = ["check_data"]
+__all__ = ["check_data", "is_stored_sparse"]
 
 # Up to this many bytes X is read as a whole: nothing is gained by blocks.
 FITS = 2**26
@@ -58,6 +59,9 @@ def check_data(est: Any, X: Any, *, reset: bool, weights: Any = None) -> Any:
         X = _validated(est, X, names, reset)
         unstored = getattr(est, "unstored", None)
         if unstored is None:
+            if weights is not None:
+                wanted, todo = "None", "Use NMF, which takes them."
+                raise ValueError(explain("weights", f"some for {subject}", wanted, todo))
             check_entries(X, subject, signed=signed)
             return X
         return observe(X, weights, unstored=unstored, subject=subject, signed=signed)
@@ -86,6 +90,11 @@ def _matrix_and_names(X: Any) -> tuple[Any, Any]:
         todo = "Pass one of its layers: adata.layers[name]."
         raise ValueError(explain("X", "AnnData without a matrix X", "one with", todo))
     return X.X, X.var.iloc[:, :0].T
+
+
+def is_stored_sparse(X: Any) -> bool:
+    """Return whether the user's X is a sparse matrix, or AnnData with one."""
+    return sparse.issparse(_matrix_and_names(X)[0])
 
 
 def _validated(est: Any, X: Any, names: Any, reset: bool) -> Any:

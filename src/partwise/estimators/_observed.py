@@ -11,7 +11,7 @@ from partwise._arrays import check_entries
 from partwise._errors import explain
 from partwise.data import Listed, Weighted, as_data
 
-__all__ = ["checked_weights", "observe"]
+__all__ = ["checked_weights", "listed", "observe"]
 
 # Of a dense matrix with a smaller share of known entries only these are visited.
 FEW = 0.2
@@ -54,7 +54,7 @@ def observe(X: Any, weights: Any, *, unstored: str, subject: str, signed: bool) 
         check_entries(view.array, subject, signed=signed)
         known = np.count_nonzero(view.weights)
         if known < FEW * view.size:
-            return _listed(view)
+            return listed(view)
     return view
 
 
@@ -144,7 +144,10 @@ def _in_rows(
     return Listed(matrix, np.ascontiguousarray(weights[order]))
 
 
-def _listed(view: Weighted) -> Listed:
+def listed(view: Weighted | Listed) -> Listed:
+    """Return the same data as a list of their known entries."""
+    if isinstance(view, Listed):
+        return view
     rows, columns = np.nonzero(view.weights)
     known = view.array[rows, columns], view.weights[rows, columns]
     return _in_rows(rows, columns, *known, view.shape)

@@ -18,7 +18,7 @@ __all__ = ["NonSmoothNMF"]
 def _with_parameters_of_nmf(cls: type[NMF]) -> Any:
     # The signature tells scikit-learn, and whoever reads it, of the parameters that are passed on.
     own, others = (inspect.signature(c.__init__).parameters for c in (cls, NMF))
-    merged = {**own, **others}.values()
+    merged = {**own, **others, **own}.values()
     named = [p for p in merged if p.kind is not inspect.Parameter.VAR_KEYWORD]
     signature = inspect.Signature(sorted(named, key=lambda p: p.kind))
     cls.__init__.__signature__ = signature  # type: ignore[attr-defined]

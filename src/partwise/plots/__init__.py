@@ -9,5 +9,13 @@ from partwise.plots.curves import plot_comparison, plot_history
 from partwise.plots.factor import plot_factor
 from partwise.plots.held_out import plot_held_out
 from partwise.plots.parts import plot_parts
+from partwise.plots.residual_variance import plot_residual_variance
 
-__all__ = ["plot_comparison", "plot_factor", "plot_held_out", "plot_history", "plot_parts"]
+__all__ = [
+    "plot_comparison",
+    "plot_factor",
+    "plot_held_out",
+    "plot_history",
+    "plot_parts",
+    "plot_residual_variance",
+]
