@@ -6,12 +6,14 @@ from partwise.estimators.least_squares import nnls, nnqp
 from partwise.estimators.mini_batch_nmf import MiniBatchNMF
 from partwise.estimators.nmf import NMF
 from partwise.estimators.presets import NonSmoothNMF
+from partwise.estimators.recommender import Recommender
 
 __all__ = [
     "NMF",
     "FitState",
     "MiniBatchNMF",
     "NonSmoothNMF",
+    "Recommender",
     "nnls",
     "nnqp",
     "non_negative_factorization",

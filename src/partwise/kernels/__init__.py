@@ -48,6 +48,7 @@ _FILES = {
     "shapes": ("increasing_columns", "unimodal_columns"),
     "sparse": ("add_columns", "product_at", "sparse_product", "square_sums"),
     "sparseness": ("sparseness_columns",),
+    "stochastic": ("stochastic_block",),
     "variation": ("variation_columns",),
     "waiting": ("wait_for_change",),
     "whole": ("sweep_dense_rows", "sweep_sparse_rows"),
