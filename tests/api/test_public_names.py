@@ -23,7 +23,7 @@ PUBLIC = [
 # Packages whose __init__ re-exports the names of a room.
 ROOMS = [
     *("data", "estimators", "init", "kernels", "losses", "models", "penalties", "select"),
-    "solvers",
+    *("recipes", "solvers"),
 ]
 
 

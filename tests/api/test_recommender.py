@@ -272,7 +272,11 @@ def test_users_and_items_without_ratings():
     for kind in KINDS.values():
         with pytest.warns(UserWarning, match="1 users and 1 items have no rating"):
             found = fitted(X, **kind)
+        with pytest.warns(UserWarning, match="1 users and 1 items have no rating"):
+            loose = fitted(X, **kind, alpha=0.0, alpha_biases=0.0)
         assert not found.W_[3].any()
+        assert not loose.W_[3].any()
+        assert not loose.components_[:, 5].any()
         assert not found.components_[:, 5].any()
         assert found.user_biases_[3] == found.item_biases_[5] == 0
         assert 5 not in found.recommend(0, n=ITEMS)[0]
