@@ -15,7 +15,8 @@ from partwise.data import Listed, Weighted, as_data
 from partwise.models import Bilinear
 from partwise.penalties import L1, L2, Simplex
 from partwise.problem import Problem
-from partwise.solvers import SOLVERS, CoordinateDescent, run
+from partwise.solvers import SOLVERS, CoordinateDescent, rows, run
+from partwise.solvers.rows import worth_filling
 from tests.laws.declared import LOSSES, draw_data, label
 
 K = 3
@@ -408,6 +409,69 @@ def test_rows_move_alike_by_gram_matrices_and_by_entries(dtype):
     tolerance = 1e-10 if dtype is np.float64 else 2e-4
     np.testing.assert_allclose(by_grams, by_entries, rtol=tolerance, atol=tolerance)
     assert value == pytest.approx(other, rel=tolerance)
+
+
+def filled_problem(k, dtype=np.float64, order="C", share=0.9, obeyed=None):
+    rng = np.random.default_rng(3)
+    X, known = rng.random((90, 70)) @ rng.random((70, 60)), rng.random((90, 60)) < share
+    data = Weighted(np.asarray(X * known, dtype, order), np.asarray(known, dtype, order))
+    factors = {"W": rng.random((90, k)).astype(dtype), "H": rng.random((60, k)).astype(dtype)}
+    return Problem(data, Bilinear(k), losses.Frobenius(), factors, obeyed or {})
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("obeyed", [(), (L1(0.2), L2(0.5))], ids=["", "L1+L2"])
+def test_missing_entries_may_be_filled_by_their_model(dtype, order, obeyed, monkeypatch):
+    """Many components of nearly complete data: one Gram matrix serves all rows."""
+    problem = filled_problem(24, dtype, order, obeyed={"W": obeyed, "H": obeyed})
+    assert worth_filling(problem.data, 24)
+    monkeypatch.setattr(rows, "BLOCK", 1000)  # some blocks
+    start = problem.objective()
+    result = run(problem, CoordinateDescent(), tol=0, max_iter=60)
+    history = result.objective_history
+    assert history[0] == pytest.approx(start)
+    rounding = 1e-9 if dtype is np.float64 else 2e-5
+    assert (np.diff(history) <= rounding * history[:-1]).all()
+    assert history[-1] == pytest.approx(problem.objective(), rel=1e-9 if rounding < 1e-8 else 1e-4)
+    exact = run(filled_problem(24, dtype, order, obeyed={"W": obeyed, "H": obeyed}), Unfilled(),
+                tol=0, max_iter=60)  # fmt: skip
+    assert history[-1] <= 1.01 * exact.objective
+
+
+class Unfilled(CoordinateDescent):
+    fill = False
+
+
+def test_filling_ends_at_a_stationary_point_and_stays_at_one():
+    problem = filled_problem(20)
+    result = run(problem, CoordinateDescent(), tol=1e-6, max_iter=3000)
+    assert result.converged
+    again = run(problem, CoordinateDescent(), tol=0, max_iter=5)
+    assert again.objective == pytest.approx(result.objective, rel=1e-6)
+    other = run(problem, Unfilled(), tol=0, max_iter=5)
+    assert other.objective == pytest.approx(result.objective, rel=1e-6)
+
+
+def test_what_is_filled_does_not_depend_on_what_stands_there():
+    rng = np.random.default_rng(0)
+    X = rng.random((60, 50))
+    known = rng.random(X.shape) < 0.95
+    found = []
+    for value in (np.nan, np.inf, -1.0):
+        given = np.where(known, X, value)
+        model = NMF(24, max_iter=20, tol=0, init="random", random_state=0)
+        found.append(model.fit(given, weights=known.astype(float)).components_)
+    np.testing.assert_array_equal(found[0], found[1])
+    np.testing.assert_array_equal(found[0], found[2])
+
+
+def test_only_binary_weights_of_nearly_complete_data_are_filled():
+    problem = filled_problem(24)
+    assert not worth_filling(problem.data, 4)
+    assert not worth_filling(filled_problem(24, share=0.25).data, 24)
+    double = Weighted(problem.data.array, 2 * problem.data.weights)
+    assert not worth_filling(double, 24)
 
 
 def test_an_exact_fit_has_its_own_value():

@@ -28,6 +28,8 @@ STRIP = 512
 class Dense(Data):
     """A dense array; C order and Fortran order are kept, others are copied once."""
 
+    fewest: int | None = None  # rows of a piece
+
     def __init__(self, array: np.ndarray) -> None:
         contiguous = array.flags.c_contiguous or array.flags.f_contiguous
         self.array = array if contiguous else np.ascontiguousarray(array)
@@ -73,7 +75,7 @@ class Dense(Data):
             return list(even_blocks(self.shape[0], max(4, PIECE // per_row)))
         strides = self.array.strides
         across = strides[0] < strides[-1] and self.size >= LARGE
-        return spans(self.shape[0], 2.0 * k * per_row, *[STRIP] * across)
+        return spans(self.shape[0], 2.0 * k * per_row, STRIP if across else self.fewest)
 
     def __array__(self, dtype: object = None, copy: object = None) -> np.ndarray:
         return self.array

@@ -118,6 +118,9 @@ class Weighted(Observed, Dense):
         Finite; ``array`` is zero where the weight is. Both are kept, not copied.
     """
 
+    # All rows of a piece share a table of the other factor, larger than that factor itself.
+    fewest = 240
+
     def __init__(self, array: np.ndarray, weights: np.ndarray) -> None:
         super().__init__(array)
         self.weights = weights
@@ -136,18 +139,27 @@ class Weighted(Observed, Dense):
     def rows(self, index: Index) -> Weighted:
         part = Weighted._of(self.array[index], self.weights[index])
         part.__dict__.update(binary=self.binary, row_squares=self.row_squares[index])
+        if self.binary:
+            part.__dict__.update(mask=self.mask[index])
         return part
 
     @property
     def T(self) -> Weighted:
         turned = Weighted._of(self.array.T, self.weights.T)
         turned.__dict__.update(binary=self.binary)
+        if self.binary:
+            turned.__dict__.update(mask=self.mask.T)
         return turned
 
     @cached_property
     def binary(self) -> bool:
         """Whether every weight is 0 or 1."""
         return bool(np.all((self.weights == 0) | (self.weights == 1)))
+
+    @cached_property
+    def mask(self) -> np.ndarray:
+        """1 where entries are known, 0 elsewhere, in a byte each."""
+        return np.asarray(self.weights > 0).view(np.uint8)
 
     @cached_property
     def row_squares(self) -> np.ndarray:

@@ -6,52 +6,28 @@ import numpy as np
 
 from partwise.kernels._compile import compiled
 from partwise.kernels._gather import gather_block
-from partwise.kernels._lines import BLOCK, LINE
+from partwise.kernels._lines import BLOCK, LINE, move_squares, subtract_model
+from partwise.kernels._room import room_for
 from partwise.kernels.nnls import solve_rows
 
-__all__ = ["observed_by_products", "observed_dense", "observed_sparse", "pairs_of_columns"]
+__all__ = [
+    "left_of_known",
+    "observed_by_products",
+    "observed_dense",
+    "observed_sparse",
+    "pairs_of_columns",
+]
 
 FAST = {"contract", "nsz", "reassoc"}
 TOGETHER = 8  # rows of a dense matrix that are copied together
 
 
 @compiled(error_model="numpy", fastmath=FAST)
-def _subtract(r, B, f, n):  # type: ignore[no-untyped-def]
-    # r −= f B
-    k = len(f)
-    l = 0
-    while l + 3 < k:
-        a, b, c, d = f[l], f[l + 1], f[l + 2], f[l + 3]
-        for p in range(n):
-            r[p] -= a * B[l, p] + b * B[l + 1, p] + c * B[l + 2, p] + d * B[l + 3, p]
-        l += 4
-    while l < k:
-        a = f[l]
-        for p in range(n):
-            r[p] -= a * B[l, p]
-        l += 1
-
-
-@compiled(error_model="numpy", fastmath=FAST)
-def _move_and_look(r, v, before, step, b, n):  # type: ignore[no-untyped-def]
-    # r −= step · before, and then Σ v r b and Σ v b², in one pass.
-    up = r.dtype.type(0)
-    bend = r.dtype.type(0)
-    for p in range(n):
-        rest = r[p] - step * before[p]
-        r[p] = rest
-        t = v[p] * b[p]
-        up += t * rest
-        bend += t * b[p]
-    return up, bend
-
-
-@compiled(error_model="numpy", fastmath=FAST)
-def _half_squares(r, v, n):  # type: ignore[no-untyped-def]
+def _half_squares(values):  # type: ignore[no-untyped-def]
     total = 0.0
-    for p in range(n):
-        rest = np.float64(r[p])
-        total += np.float64(v[p]) * rest * rest
+    for p in range(values.shape[1]):
+        rest = np.float64(values[0, p])
+        total += np.float64(values[1, p]) * rest * rest
     return 0.5 * total
 
 
@@ -66,23 +42,22 @@ def _minimum(old, fall, curvature, lowest):  # type: ignore[no-untyped-def]
 
 
 @compiled(error_model="numpy")
-def _descend(f, B, r, v, n, slope, curve, allowed, order, limits):  # type: ignore[no-untyped-def]
-    # Sweeps over the entries of a row; r is kept at x − f B. Returns ½ Σ v r².
+def _descend(f, B, values, sums, slope, curve, allowed, order, limits):  # type: ignore[no-untyped-def]
+    # Sweeps over the entries of a row; of ``values``, r and v, r is kept at x − f B. Returns
+    # ½ Σ v r².
     k = len(f)
     repeats, shrink, lowest = limits[0], limits[1], f.dtype.type(limits[2])
-    _subtract(r, B, f, n)
-    step = f.dtype.type(0)
-    last = order[0]
-    first = 0.0
+    none = f.dtype.type(0)
+    subtract_model(values, B, f)
+    step, last, first = none, order[0], 0.0
     for sweep in range(repeats):
         change = 0.0
         for number in range(k):
             l = order[number]
-            up, bend = _move_and_look(r, v, B[last], step, B[l], n)
-            step = f.dtype.type(0)
             if not allowed[l]:
                 continue
-            new = _minimum(f[l], up - slope[l] - curve * f[l], bend + curve, lowest)
+            move_squares(sums, values, B, last, step, l)
+            new = _minimum(f[l], sums[0] - slope[l] - curve * f[l], sums[1] + curve, lowest)
             step = new - f[l]
             f[l] = new
             last = l
@@ -92,15 +67,15 @@ def _descend(f, B, r, v, n, slope, curve, allowed, order, limits):  # type: igno
         if not change > shrink * shrink * first:
             break
     if step != 0:
-        for p in range(n):
-            r[p] -= step * B[last, p]
-    return _half_squares(r, v, n)
+        move_squares(sums, values, B, last, step, last)
+    return _half_squares(values)
 
 
 @compiled(error_model="numpy", fastmath=FAST)
-def _products(B, x, v, n, G, c):  # type: ignore[no-untyped-def]
-    # G = B V Bᵀ and c = B V x.
-    k = len(G)
+def _products(B, values, G, c):  # type: ignore[no-untyped-def]
+    # G = B V Bᵀ and c = B V x, for x and v.
+    k, n = len(G), values.shape[1]
+    x, v = values[0], values[1]
     for j in range(k):
         total = 0.0
         for p in range(n):
@@ -144,12 +119,12 @@ def _solve_signed(f, G, c, allowed, rounding):  # type: ignore[no-untyped-def]
 
 
 @compiled(error_model="numpy")
-def _solve(f, B, r, v, n, slope, curve, allowed, signed, tolerance):  # type: ignore[no-untyped-def]
+def _solve(f, B, values, slope, curve, allowed, signed, tolerance):  # type: ignore[no-untyped-def]
     # The exact minimum of a row; returns ½ Σ v r² and whether it was not found.
     k = len(f)
     G = np.empty((k, k))
     c = np.empty((1, k))
-    _products(B, r, v, n, G, c)
+    _products(B, values, G, c)
     for l in range(k):
         c[0, l] -= slope[l]
         G[l, l] += curve
@@ -158,18 +133,24 @@ def _solve(f, B, r, v, n, slope, curve, allowed, signed, tolerance):  # type: ig
         _solve_signed(f, G, c, allowed, tolerance)
     else:
         undone = solve_rows(f.reshape(1, k), G, c, allowed.reshape(1, k), tolerance)
-    _subtract(r, B, f, n)
-    return _half_squares(r, v, n), undone
+    subtract_model(values, B, f)
+    return _half_squares(values), undone
 
 
 @compiled(error_model="numpy")
-def _improve(i, F, B, r, v, n, slope, curve, free, order, limits, tolerance):  # type: ignore[no-untyped-def]
+def _improve(i, F, B, values, sums, slope, curve, free, everywhere, order, limits, tolerance):  # type: ignore[no-untyped-def]
     # A row of F by sweeps or exactly; returns ½ Σ v r² and whether it was not found.
     f = F[i]
-    allowed = free[i] if free.shape[0] > 0 else np.ones(len(f), np.bool_)
+    allowed = free[i] if free.shape[0] > 0 else everywhere
     if tolerance > 0:
-        return _solve(f, B, r, v, n, slope, curve, allowed, limits[2] < 0, tolerance)
-    return _descend(f, B, r, v, n, slope, curve, allowed, order, limits), 0
+        return _solve(f, B, values, slope, curve, allowed, limits[2] < 0, tolerance)
+    return _descend(f, B, values, sums, slope, curve, allowed, order, limits), 0
+
+
+@compiled()
+def _whole_lines(count, like):  # type: ignore[no-untyped-def]
+    line = LINE // like.itemsize
+    return (count + line - 1) // line * line
 
 
 @compiled(error_model="numpy")
@@ -191,23 +172,26 @@ def observed_dense(X, V, A, F, slope, curve, free, order, limits, tolerance):  #
     """
     rows, k = F.shape
     columns = X.shape[1]
-    B = np.empty((k, columns), F.dtype)
+    n = _whole_lines(columns, F)
+    B = room_for(k * n, F).reshape(k, n)
     for p in range(columns):
         for l in range(k):
             B[l, p] = A[p, l]
-    r = np.empty((TOGETHER, columns), F.dtype)
-    v = np.empty((TOGETHER, columns), F.dtype)
+    values = room_for(TOGETHER * 2 * n, F).reshape(TOGETHER, 2, n)
+    sums, everywhere = np.empty(2, F.dtype), np.ones(k, np.bool_)
     total = 0.0
     undone = 0
     for first in range(0, rows, TOGETHER):
         count = min(TOGETHER, rows - first)
         for p in range(columns):
             for i in range(count):
-                r[i, p] = X[first + i, p]
-                v[i, p] = V[first + i, p]
+                values[i, 0, p] = X[first + i, p]
+                values[i, 1, p] = V[first + i, p]
         for i in range(count):
+            row = values[i]
+            row[0, columns:] = 0
             value, left = _improve(
-                first + i, F, B, r[i], v[i], columns, slope, curve, free, order, limits, tolerance
+                first + i, F, B, row, sums, slope, curve, free, everywhere, order, limits, tolerance
             )
             total += value
             undone += left
@@ -226,25 +210,47 @@ def observed_sparse(  # type: ignore[no-untyped-def]
     longest = 1
     for i in range(rows):
         longest = max(longest, indptr[i + 1] - indptr[i])
-    line = LINE // F.itemsize
-    longest = (longest + line - 1) // line * line
+    longest = _whole_lines(longest, F)
     height = (k + BLOCK - 1) // BLOCK * BLOCK
-    table = np.zeros(height * longest, F.dtype)
-    r = np.empty(longest, F.dtype)
+    table, room = room_for(height * longest, F), room_for(2 * longest, F)
+    sums, everywhere = np.empty(2, F.dtype), np.ones(k, np.bool_)
     total = 0.0
     undone = 0
     for i in range(rows):
         start, stored = indptr[i], indptr[i + 1] - indptr[i]
-        n = (stored + line - 1) // line * line
-        B = table[: height * n].reshape(height, n)
+        n = _whole_lines(stored, F)
+        B, values = table[: height * n].reshape(height, n), room[: 2 * n].reshape(2, n)
         for p in range(0, stored, BLOCK):
             gather_block(B, p, A, indices, start + p, min(BLOCK, stored - p))
-        r[:stored] = data[start : start + stored]
-        v = weights[start : start + stored]
-        value, left = _improve(i, F, B, r, v, stored, slope, curve, free, order, limits, tolerance)
+        B[:, (stored + BLOCK - 1) // BLOCK * BLOCK :] = 0
+        for p in range(n):
+            there = p < stored
+            values[0, p] = data[start + p] if there else 0
+            values[1, p] = weights[start + p] if there else 0
+        value, left = _improve(
+            i, F, B, values, sums, slope, curve, free, everywhere, order, limits, tolerance
+        )
         total += value
         undone += left
     return total, undone
+
+
+@compiled(error_model="numpy", fastmath=FAST)
+def left_of_known(left, X, known):  # type: ignore[no-untyped-def]
+    """Replace a model by what is left of X, zero where it is not known; return its squares' sum.
+
+    All are of one shape. The sum is formed in float64. Cost O(entries).
+    """
+    rows, columns = left.shape
+    total = 0.0
+    for i in range(rows):
+        row = 0.0
+        for j in range(columns):
+            rest = X.dtype.type(known[i, j]) * (X[i, j] - left[i, j])
+            left[i, j] = rest
+            row += np.float64(rest) * np.float64(rest)
+        total += row
+    return total
 
 
 @compiled(error_model="numpy")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -10,10 +11,10 @@ import numpy as np
 from partwise import kernels
 from partwise._threads import each, held
 from partwise.data import Dense, Sparse
-from partwise.problem import Entries, Normal, Problem
-from partwise.solvers.base import Solver, affordable, not_quadratic, tied, unfolded
-from partwise.solvers.momentum import Momentum
-from partwise.solvers.rows import observed_rows
+from partwise.problem import CANCELLATION, Entries, Normal, Problem
+from partwise.solvers.base import Solver, Watch, affordable, not_quadratic, tied, unfolded
+from partwise.solvers.momentum import Momentum, only_signs
+from partwise.solvers.rows import filled_rows, observed_rows, worth_filling
 from partwise.solvers.signed import solve_signed
 
 __all__ = ["CoordinateDescent"]
@@ -22,6 +23,10 @@ __all__ = ["CoordinateDescent"]
 # one factor to the end can drive a penalized component to zero, from where no coordinate
 # leads back.
 PLAIN, PLAIN_PENALIZED = 3, 5
+
+# Multiplications of entries of X by those of a factor, that is entries times k, that several
+# iterations may do in one call. One of them is never cut into pieces then.
+TOGETHER = 1.6e7
 
 
 class CoordinateDescent(Solver):
@@ -58,6 +63,7 @@ class CoordinateDescent(Solver):
     """
 
     name = "cd"
+    fill = True  # in place of missing entries, where that is faster
     needs = "the squared (Frobenius) loss with penalties that are linear or quadratic"
 
     def __init__(
@@ -97,11 +103,36 @@ class CoordinateDescent(Solver):
         order = np.arange(problem.model.n_components)
         if self.shuffle:
             order = state.rng.permutation(order)
-        sweeps = _Sweeps(self, problem, state, order, plain=state.iteration < state.plain)
+        sweeps = _Sweeps(self, problem, state, order, plain=state.early)
         state.begin(problem)
         objective = problem.sweep(sweeps, "normal" if problem.quadratic else "entries")
         assert objective is not None
         return state.judge(problem, objective)
+
+    def steps(self, problem: Problem, state: Momentum, watch: Watch) -> list[float] | None:
+        work = problem.data.size * problem.model.n_components
+        most = min(watch.most, int(TOGETHER / work), 100)
+        product = problem.model.as_product(problem.factors)
+        plain = problem.quadratic and only_signs(problem) and not (problem.signed or self.shuffle)
+        if most < 2 or product is None or not plain or state.idle:
+            return None
+        data: Any = problem.data
+        (W, H), (first, last) = product, problem.free
+        rows = kernels.along_rows(data.array, H) if isinstance(data, Dense) else None
+        if rows is None or W is not problem.factors[first] or H is not problem.factors[last]:
+            return None
+        square = 0.5 * data.sum_of_squares()
+        history = np.array([*watch.last, *[0.0] * most])
+        repeats = tuple(min(self.repeats, affordable(problem, name)) for name in problem.free)
+        done, moved = kernels.descend_dense(
+            *rows, W, H, (state.accepted[first], state.solved[first], state.kept),
+            np.arange(H.shape[1]), repeats, self.shrink, state.pace,
+            (square, CANCELLATION[H.dtype.char]), history, watch.done, watch.rule,
+        )  # fmt: skip
+        found: list[float] = history[len(watch.last) :][:done].tolist()
+        if moved:
+            found.append(state.judge(problem, problem.objective_from(last, moved, "normal")))
+        return found
 
 
 def _held(problem: Problem) -> bool:
@@ -129,6 +160,12 @@ class _Sweeps:
         if len(problem.free) > 1:
             return False
         return all(penalty.convex for penalty in problem.penalties[problem.free[0]])
+
+    @cached_property
+    def filled(self) -> bool:
+        """Missing entries are replaced by their model."""
+        fills = self.solver.fill and not self.exact
+        return fills and worth_filling(self.problem.data, len(self.order))
 
     def limits(self, name: str) -> tuple[int, float]:
         """Return the sweeps over a row, at most, and the change after which they end."""
@@ -161,8 +198,11 @@ class _Sweeps:
         signed = name in self.problem.signed
         if not signed:
             np.maximum(F, 0, out=F)
-        how = (self.order, self.limits(name))
-        value = observed_rows(F, entries, free, *how, exact=self.exact, signed=signed)[0]
+        how = (F, entries, free, self.order, self.limits(name))
+        if self.filled and not signed:
+            value = filled_rows(*how, judge=name == self.problem.free[-1])
+        else:
+            value = observed_rows(*how, exact=self.exact, signed=signed)[0]
         self.state.follow(name, rows, F)
         return value
 

@@ -19,6 +19,7 @@ class HALS(CoordinateDescent):
     """
 
     name = "hals"
+    fill = False
 
     def __init__(self, *, shuffle: bool = False) -> None:
         super().__init__(repeats=1, extrapolate=False, shuffle=shuffle)
@@ -45,6 +46,7 @@ class AcceleratedHALS(CoordinateDescent):
     """
 
     name = "a-hals"
+    fill = False
 
     def __init__(self, repeats: int = 10, shrink: float = 0.1, *, shuffle: bool = False) -> None:
         super().__init__(repeats, shrink, extrapolate=False, shuffle=shuffle)
