@@ -60,6 +60,7 @@ EXAMPLES = [
     "plot_penalties.py",
     "plot_nnls.py",
     "plot_sequential.py",
+    "plot_distances.py",
 ]
 sphinx_gallery_conf = {
     "examples_dirs": "../examples",

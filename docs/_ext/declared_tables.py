@@ -171,6 +171,8 @@ def combinations():
     for name, make in SOLVERS.items():
         solver = make()
         served = [_serves(solver, loss) for loss in KINDS.values()]
+        if not any(served):
+            continue  # made for data with missing entries alone
         first = next(loss for loss, yes in zip(KINDS.values(), served, strict=True) if yes)
         served += [_serves(solver, first, term) for term in terms.values()]
         served += [_serves(solver, first, kind=kind) for kind in DATA]

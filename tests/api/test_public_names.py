@@ -19,6 +19,7 @@ CLASSES = [
     partwise.NonSmoothNMF,
     partwise.NMFImputer,
     partwise.SequentialNMF,
+    partwise.Recommender,
 ]
 PUBLIC = [
     value
@@ -29,7 +30,7 @@ PUBLIC = [
 # Packages whose __init__ re-exports the names of a room.
 ROOMS = [
     *("data", "estimators", "init", "kernels", "losses", "models", "penalties", "select"),
-    "solvers",
+    *("recipes", "solvers"),
 ]
 
 
@@ -149,7 +150,7 @@ def test_attributes_of_a_fit_are_documented_and_exist(cls):
     listed = documented(section(cls.__doc__, "Attributes"))
     if cls is partwise.MiniBatchNMF:
         assert "n_steps_" in listed
-    if cls not in (partwise.NMF, partwise.NMFImputer):
+    if cls not in (partwise.NMF, partwise.NMFImputer, partwise.Recommender):
         listed |= documented(section(partwise.NMF.__doc__, "Attributes"))
     assert public <= listed
     assert listed - public <= {"feature_names_in_"}

@@ -9,6 +9,7 @@ from partwise.estimators.least_squares import nnls, nnqp
 from partwise.estimators.mini_batch_nmf import MiniBatchNMF
 from partwise.estimators.nmf import NMF
 from partwise.estimators.presets import NonSmoothNMF
+from partwise.estimators.recommender import Recommender
 from partwise.estimators.sequential import SequentialNMF
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "MiniBatchNMF",
     "NMFImputer",
     "NonSmoothNMF",
+    "Recommender",
     "SequentialNMF",
     "best_factor",
     "nnls",

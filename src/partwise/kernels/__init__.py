@@ -50,6 +50,7 @@ _FILES = {
     "shapes": ("increasing_columns", "unimodal_columns"),
     "sparse": ("add_columns", "product_at", "sparse_product", "square_sums"),
     "sparseness": ("sparseness_columns",),
+    "stochastic": ("stochastic_block",),
     "together": ("descend_dense",),
     "variation": ("variation_columns",),
     "waiting": ("wait_for_change",),

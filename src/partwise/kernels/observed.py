@@ -9,7 +9,6 @@ from partwise.kernels._gather import gather_block
 from partwise.kernels._lines import BLOCK, LINE, move_squares, subtract_model
 from partwise.kernels._room import room_for
 from partwise.kernels.nnls import solve_rows
-from partwise.kernels.passive import solve_passive
 
 __all__ = [
     "left_of_known",
@@ -92,17 +91,31 @@ def _products(B, values, G, c):  # type: ignore[no-untyped-def]
 
 @compiled(error_model="numpy")
 def _solve_signed(f, G, c, allowed, rounding):  # type: ignore[no-untyped-def]
-    # The minimum of ½ fᵀ G f − c f over the allowed entries, of any sign; c is overwritten.
+    # The minimum of ½ fᵀ G f − c f over the allowed entries, of any sign, by elimination; G and c
+    # are overwritten. A pivot below its rounding gets that size: of many minima any is as good.
     k = len(f)
     for l in range(k):
         if not allowed[l]:
             for j in range(k):
                 c[0, j] -= G[j, l] * f[l]
-    found = np.empty((1, k))
-    solve_passive(found, G, c, allowed.reshape(1, k), np.zeros(1, np.int64), rounding)
-    for l in range(k):
-        if allowed[l]:
-            f[l] = found[0, l]
+    diagonal = np.diag(G).copy()
+    for a in range(k):
+        if not allowed[a] or diagonal[a] <= 0:
+            continue
+        G[a, a] = max(G[a, a], rounding * diagonal[a])
+        for b in range(a + 1, k):
+            share = G[b, a] / G[a, a]
+            c[0, b] -= share * c[0, a]
+            for j in range(b, k):
+                G[j, b] -= share * G[j, a]
+    for a in range(k - 1, -1, -1):
+        if not allowed[a] or diagonal[a] <= 0:
+            continue
+        rest = c[0, a]
+        for b in range(a + 1, k):
+            if allowed[b]:
+                rest -= G[b, a] * np.float64(f[b])
+        f[a] = rest / G[a, a]
 
 
 @compiled(error_model="numpy")

@@ -14,6 +14,7 @@ from partwise.solvers.alternating import (
 from partwise.solvers.base import Solver, State
 from partwise.solvers.coordinate_descent import CoordinateDescent
 from partwise.solvers.defaults import SOLVERS, as_solver
+from partwise.solvers.dsgd import StratifiedGradient
 from partwise.solvers.hals import HALS, AcceleratedHALS
 from partwise.solvers.kullback_leibler import (
     CyclicDescent,
@@ -62,6 +63,7 @@ __all__ = [
     "ScalarNewton",
     "Solver",
     "State",
+    "StratifiedGradient",
     "as_solver",
     "project_rows",
     "run",

@@ -18,6 +18,7 @@ from partwise.solvers.alternating import (
 )
 from partwise.solvers.base import Solver
 from partwise.solvers.coordinate_descent import CoordinateDescent
+from partwise.solvers.dsgd import StratifiedGradient
 from partwise.solvers.hals import HALS, AcceleratedHALS
 from partwise.solvers.kullback_leibler import (
     CyclicDescent,
@@ -57,6 +58,7 @@ SOLVERS: dict[str, Callable[[], Solver]] = {
     "als": ClippedLeastSquares,
     "pgd": ProximalGradient,
     "admm": AlternatingDirections,
+    "dsgd": StratifiedGradient,
 }
 
 
