@@ -13,7 +13,12 @@ import pytest
 
 import partwise
 
-CLASSES = [partwise.NMF, partwise.MiniBatchNMF, partwise.NonSmoothNMF]
+CLASSES = [
+    partwise.NMF,
+    partwise.MiniBatchNMF,
+    partwise.NonSmoothNMF,
+    partwise.PositiveMatrixFactorization,
+]
 PUBLIC = [
     value
     for name in partwise.__all__
@@ -21,7 +26,17 @@ PUBLIC = [
     and not (inspect.isclass(value) and issubclass(value, Exception))
 ]
 # Packages whose __init__ re-exports the names of a room.
-ROOMS = ["data", "estimators", "init", "kernels", "losses", "models", "penalties", "solvers"]
+ROOMS = [
+    "apportionment",
+    "data",
+    "estimators",
+    "init",
+    "kernels",
+    "losses",
+    "models",
+    "penalties",
+    "solvers",
+]
 
 
 # Handed to the user, never made by one: its attributes count, not its constructor.

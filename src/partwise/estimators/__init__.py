@@ -5,6 +5,7 @@ from partwise.estimators.function import non_negative_factorization
 from partwise.estimators.least_squares import nnls, nnqp
 from partwise.estimators.mini_batch_nmf import MiniBatchNMF
 from partwise.estimators.nmf import NMF
+from partwise.estimators.positive_matrix_factorization import PositiveMatrixFactorization
 from partwise.estimators.presets import NonSmoothNMF
 
 __all__ = [
@@ -12,6 +13,7 @@ __all__ = [
     "FitState",
     "MiniBatchNMF",
     "NonSmoothNMF",
+    "PositiveMatrixFactorization",
     "nnls",
     "nnqp",
     "non_negative_factorization",
