@@ -4,5 +4,6 @@ Every function takes a fitted `partwise.PositiveMatrixFactorization`, which keep
 """
 
 from partwise.apportionment.detection_limits import uncertainty_from_detection_limits
+from partwise.apportionment.displacement import Displacement, displacement
 
-__all__ = ["uncertainty_from_detection_limits"]
+__all__ = ["Displacement", "displacement", "uncertainty_from_detection_limits"]

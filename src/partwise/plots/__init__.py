@@ -5,8 +5,17 @@ is given. None uses pyplot, so no picture outlives its last reference, no window
 no display is needed; ``figure.savefig("parts.png")`` writes it.
 """
 
+from partwise.plots.apportionment import plot_contributions, plot_profiles, plot_q
 from partwise.plots.curves import plot_comparison, plot_history
 from partwise.plots.factor import plot_factor
 from partwise.plots.parts import plot_parts
 
-__all__ = ["plot_comparison", "plot_factor", "plot_history", "plot_parts"]
+__all__ = [
+    "plot_comparison",
+    "plot_contributions",
+    "plot_factor",
+    "plot_history",
+    "plot_parts",
+    "plot_profiles",
+    "plot_q",
+]
