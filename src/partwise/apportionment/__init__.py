@@ -3,7 +3,21 @@
 Every function takes a fitted `partwise.PositiveMatrixFactorization`, which keeps its data.
 """
 
+from partwise.apportionment.bootstrap import Bootstrap, block_length, bootstrap
+from partwise.apportionment.bootstrap_displacement import (
+    BootstrapDisplacement,
+    bootstrap_displacement,
+)
 from partwise.apportionment.detection_limits import uncertainty_from_detection_limits
 from partwise.apportionment.displacement import Displacement, displacement
 
-__all__ = ["Displacement", "displacement", "uncertainty_from_detection_limits"]
+__all__ = [
+    "Bootstrap",
+    "BootstrapDisplacement",
+    "Displacement",
+    "block_length",
+    "bootstrap",
+    "bootstrap_displacement",
+    "displacement",
+    "uncertainty_from_detection_limits",
+]

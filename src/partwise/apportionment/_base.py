@@ -21,7 +21,6 @@ __all__ = [
     "frame",
     "labels",
     "matched",
-    "refuse_below_zero",
 ]
 
 
@@ -32,21 +31,31 @@ class Base:
     of squares.
     """
 
-    def __init__(self, model: Any, subject: str) -> None:
-        self.model = checked_model(model, subject)
-        self.measured: Measured = model._measured_of_fit
-        known = self.measured.known
-        self.rows, self.columns = (np.flatnonzero(known.any(axis=axis)) for axis in (1, 0))
-        self.units = self.measured.units()[self.columns].astype(np.float64)
-        z = model.scaled_residuals_[np.ix_(self.rows, self.columns)]
-        part = self.measured.rows(self.rows)
-        values, known = (a[:, self.columns] for a in (part.values, part.known))
-        self.X = values.astype(np.float64) / self.units
-        self.V = np.where(known, (self.units / part.uncertainty[:, self.columns]) ** 2, 0.0)
+    def __init__(self, model: Any, measured: Measured, W: np.ndarray, H: np.ndarray) -> None:
+        self.model = model
+        whole: Measured = model._measured_of_fit
+        self.rows = np.flatnonzero(measured.known.any(axis=1))
+        self.columns = np.flatnonzero(whole.known.any(axis=0))
+        self.units = whole.units()[self.columns].astype(np.float64)
+        place = np.ix_(self.rows, self.columns)
+        known = measured.known[place]
+        self.X = measured.values[place].astype(np.float64) / self.units
+        self.V = np.where(known, (self.units / measured.uncertainty[place]) ** 2, 0.0)
+        self.W = W[self.rows].astype(np.float64)
+        self.H = H[:, self.columns].astype(np.float64) / self.units
         if model.robust:
-            self.V = np.where(known, self.V * downweighted(z, model.outlier_distance), 0.0)
-        self.W = model.W_[self.rows].astype(np.float64)
-        self.H = model.components_[:, self.columns].astype(np.float64) / self.units
+            z = np.sqrt(self.V) * (self.X - self.W @ self.H)
+            self.V = self.V * downweighted(z, model.outlier_distance)
+
+    @classmethod
+    def of(cls, model: Any, subject: str) -> Base:
+        """Return the data of a fitted model with contributions ≥ 0."""
+        checked_model(model, subject)
+        if model.lowest_contribution < 0:
+            got = f"a model with lowest_contribution={model.lowest_contribution:g}"
+            todo = "Fit it with 0, or use bootstrap."
+            raise ValueError(explain(subject, got, "lowest_contribution=0", todo))
+        return cls(model, model._measured_of_fit, model.W_, model.components_)
 
     def half_q(self) -> float:
         """Return half of Q of the model as it is."""
@@ -66,20 +75,12 @@ class Base:
 
 
 def checked_model(model: Any, subject: str) -> PositiveMatrixFactorization:
-    """Return a fitted model with contributions ≥ 0."""
+    """Return a fitted model."""
     if not isinstance(model, PositiveMatrixFactorization):
         got = type(model).__name__
         raise TypeError(explain(subject, got, "a fitted PositiveMatrixFactorization"))
     check_is_fitted(model, "components_")
     return model
-
-
-def refuse_below_zero(model: PositiveMatrixFactorization, subject: str) -> None:
-    """Raise where contributions may be negative, which steps on the profiles do not serve."""
-    if model.lowest_contribution < 0:
-        got = f"a model with lowest_contribution={model.lowest_contribution:g}"
-        todo = "Fit it with 0, or use bootstrap."
-        raise ValueError(explain(subject, got, "lowest_contribution=0", todo))
 
 
 def checked_levels(dq_max: Any) -> np.ndarray:

@@ -18,7 +18,6 @@ from partwise.apportionment._base import (
     correlations,
     frame,
     labels,
-    refuse_below_zero,
 )
 from partwise.apportionment._profiled import Place, ProfiledQ, Tilt
 from partwise.estimators._runs import warn
@@ -84,21 +83,7 @@ class Displacement:
         list of dict
             "factor" from 1 on, "species", "profile", "dq_max", "lower" and "upper".
         """
-        rows = []
-        for factor, species in np.argwhere(~np.isnan(self.lower[0])):
-            for level, dq in enumerate(self.dq_max):
-                place = (level, factor, species)
-                rows.append(
-                    {
-                        "factor": int(factor) + 1,
-                        "species": self.species[species],
-                        "profile": float(self.profiles[factor, species]),
-                        "dq_max": float(dq),
-                        "lower": float(self.lower[place]),
-                        "upper": float(self.upper[place]),
-                    }
-                )
-        return rows
+        return interval_rows(self)
 
     def to_frame(self) -> Any:
         """Return `table` as a pandas DataFrame.
@@ -209,8 +194,7 @@ def displacement(
     >>> bool(np.all(found.lower[0] <= found.upper[0]))
     True
     """
-    base = Base(model, "displacement")
-    refuse_below_zero(model, "displacement")
+    base = Base.of(model, "displacement")
     levels = checked_levels(dq_max)
     place = base.refined(LEFT * levels[0])
     decrease = max(0.0, 2 * (base.half_q() - place.half_q))
@@ -229,12 +213,36 @@ def _warn_about(found: Displacement, q: float) -> None:
             "moving. Intervals are too narrow there.",
             ConvergenceWarning,
         )
-    if found.largest_decrease > max(NO_MINIMUM * q, found.dq_max[0] / 10):
+    if fell(found, q):
         warn(
             f"displacement: Q fell by {found.largest_decrease:.4g}, more than {NO_MINIMUM:.0%} of "
             f"{q:.4g}. The model is no minimum: fit it with a lower tol or a larger n_init.",
             UserWarning,
         )
+
+
+def fell(found: Displacement, q: float) -> bool:
+    """Return whether Q fell by so much that its value q was no minimum."""
+    return found.largest_decrease > max(NO_MINIMUM * q, found.dq_max[0] / 10)
+
+
+def interval_rows(found: Any) -> list[dict[str, Any]]:
+    """Return what ``table`` does, for everything that was displaced."""
+    rows = []
+    for factor, species in np.argwhere(~np.isnan(found.lower[0])):
+        for level, dq in enumerate(found.dq_max):
+            place = (level, factor, species)
+            rows.append(
+                {
+                    "factor": int(factor) + 1,
+                    "species": found.species[species],
+                    "profile": float(found.profiles[factor, species]),
+                    "dq_max": float(dq),
+                    "lower": float(found.lower[place]),
+                    "upper": float(found.upper[place]),
+                }
+            )
+    return rows
 
 
 def chosen_entries(base: Base, species: Any) -> list[tuple[int, int]]:

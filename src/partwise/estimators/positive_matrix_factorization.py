@@ -302,24 +302,29 @@ class PositiveMatrixFactorization(BaseNMF):
             raise ValueError(explain(f"{subject}: bad", "all species with data", "some", todo))
         return measured
 
-    def _fit(self, measured: Measured, W: Any = None, H: Any = None, callback: Any = None) -> None:
+    def _fit(self, measured: Measured, W: Any, H: Any, callback: Any) -> None:
         units = measured.units()
+        runs, job = self._runs_of(measured, units, W, H, callback)
+        outcome = _runs.best_of(runs, job)
+        outcome.components = outcome.components * units
+        self._measured_of_fit = measured
+        self._keep_base_runs(runs, measured, units)
+        _, bad, _ = self._conventions
+        self._keep(outcome, Weighted(job.X.array[:, ~bad], job.X.weights[:, ~bad]))
+        self._order(np.asarray(measured.known.any(axis=1)))
+        self._keep_q(measured)
+
+    def _runs_of(
+        self, measured: Measured, units: np.ndarray, W: Any, H: Any, callback: Any = None
+    ) -> tuple[list[tuple[Result, Problem, str]], _runs.Job]:
+        # Base runs, with species in units of their own; W and H are where they start.
         view = measured.weighted(units)
         W = None if W is None else np.asarray(W)
         H = None if H is None else (np.asarray(H) / units).astype(np.asarray(H).dtype)
         start = _runs.check_starts(self, view, W, H)
         seed = _runs.seed_of(self.random_state)
         job = _Job(self, view, start, lambda _: CoordinateDescent(), seed, callback)
-        runs = job.runs()
-        outcome = _runs.best_of(runs, job)
-        outcome.components = outcome.components * units
-        self._measured_of_fit = measured
-        self._keep_base_runs(runs, measured, units)
-        _, bad, _ = self._conventions
-        seen = Weighted(view.array[:, ~bad], view.weights[:, ~bad])
-        self._keep(outcome, seen)
-        self._order(np.asarray(measured.known.any(axis=1)))
-        self._keep_q(measured)
+        return job.runs(), job
 
     def _problem(self, *parts: Any) -> Problem:
         if self.robust:
