@@ -10,14 +10,17 @@ from partwise.apportionment.bootstrap_displacement import (
 )
 from partwise.apportionment.detection_limits import uncertainty_from_detection_limits
 from partwise.apportionment.displacement import Displacement, displacement
+from partwise.apportionment.rotation import Rotations, rotations
 
 __all__ = [
     "Bootstrap",
     "BootstrapDisplacement",
     "Displacement",
+    "Rotations",
     "block_length",
     "bootstrap",
     "bootstrap_displacement",
     "displacement",
+    "rotations",
     "uncertainty_from_detection_limits",
 ]
