@@ -14,17 +14,21 @@ from partwise.estimators import (
     non_negative_factorization,
 )
 from partwise.files import load_model, read_matrix, save_model
+from partwise.select import CrossValLoss, HeldOutEntries, cross_val_loss
 
 __all__ = [
     "NMF",
     "Comparison",
+    "CrossValLoss",
     "FitState",
+    "HeldOutEntries",
     "MiniBatchNMF",
     "NonSmoothNMF",
     "PositiveMatrixFactorization",
     "UnsupportedCombinationError",
     "__version__",
     "compare",
+    "cross_val_loss",
     "load_model",
     "nnls",
     "nnqp",

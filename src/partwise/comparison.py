@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from partwise._errors import explain
+from partwise._tables import aligned, frame
 from partwise._threads import one_pool
 from partwise.data import as_data
 from partwise.estimators import NMF, _runs
@@ -182,13 +183,7 @@ class Comparison:
         ImportError
             Without pandas.
         """
-        try:
-            import pandas
-        except ImportError as error:
-            todo = 'Run: pip install "partwise[files]", or use table(), which has the same rows.'
-            message = explain("to_frame", "no pandas", "pandas 2.2 or later", todo)
-            raise ImportError(message) from error
-        return pandas.DataFrame(self.table(by))
+        return frame(self.table(by))
 
     def plot(self) -> Figure:
         """Draw the excess against seconds and against iterations.
@@ -212,7 +207,7 @@ class Comparison:
             f"equal starts, {'medians over the seeds' if many else 'seed'} {shown}"
             f"{', whose starts are the same' if many and not self.draws else ''}",
             "",
-            *_aligned([_HEAD, *map(_cells, rows)]),
+            *aligned([_HEAD, *map(_cells, rows)]),
             "",
             "excess: over the lowest objective that any solver saw from the same start, relative",
             "to …: seconds (iterations) until the excess is at most that",
@@ -258,15 +253,6 @@ def _cells(row: dict[str, Any]) -> list[str]:
         f"{row['kkt']:.1e}",
         f"{row['converged']} of {row['runs']}",
     ]
-
-
-def _aligned(rows: list[list[str]]) -> list[str]:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = []
-    for first, *rest in rows:
-        cells = [text.rjust(width) for text, width in zip(rest, widths[1:], strict=True)]
-        lines.append("  ".join([first.ljust(widths[0]), *cells]))
-    return lines
 
 
 # --- the runs ------------------------------------------------------------------------------

@@ -252,7 +252,7 @@ class Problem:
         for name in remaining:
             known = self._move(name, update, kind, ahead, judge=name == remaining[-1])
             ahead = None
-        return None if known is None else self._objective_from(remaining[-1], known, kind)
+        return None if known is None else self.objective_from(remaining[-1], known, kind)
 
     def _majorized(self) -> Problem:
         # With quadratics above penalties that have them, touching at the current factors.
@@ -303,8 +303,12 @@ class Problem:
         values = each(piece, pieces)
         return None if None in values else float(sum(values))  # type: ignore[arg-type]
 
-    def _objective_from(self, name: str, moved: float, kind: str) -> float:
-        # From what depends on the last factor that moved to the whole penalized objective.
+    def objective_from(self, name: str, moved: float, kind: str) -> float:
+        """Return the penalized objective, from the part of it that depends on one factor.
+
+        ``kind`` is that of the statistics which that part was formed with. No pass over X, unless
+        so little is left of large numbers that rounding would show.
+        """
         own = self._penalty_value((name,))
         others = self._penalty_value([other for other in self.model.names if other != name])
         if kind == "normal":
@@ -367,7 +371,7 @@ class Problem:
             return self._loss_by_blocks() + self._penalty_value(self.model.names)
         name = self.free[-1] if known is None else known[0]
         normal = self.normal(name) if known is None else known[1]
-        return self._objective_from(name, normal.value(self.factors[name]), "normal")
+        return self.objective_from(name, normal.value(self.factors[name]), "normal")
 
     def loss_value(self, objective: float | None = None) -> float:
         """Return the misfit alone, Σ d(X, X̂), in float64; from the objective if it is known."""

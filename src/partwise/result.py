@@ -22,7 +22,8 @@ class Result:
     objective_history : ndarray of shape (n_iter + 1,)
         The penalized objective at the start and after each iteration.
     time_history : ndarray of shape (n_iter + 1,)
-        Seconds since the start of the run, at the same moments.
+        Seconds since the start of the run, at the same moments. Iterations that were done in one
+        call share its time evenly.
     kkt : float
         The scaled KKT residual at the end.
     n_iter : int

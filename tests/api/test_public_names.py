@@ -28,19 +28,13 @@ PUBLIC = [
 # Packages whose __init__ re-exports the names of a room.
 ROOMS = [
     "apportionment",
-    "data",
-    "estimators",
-    "init",
-    "kernels",
-    "losses",
-    "models",
-    "penalties",
+    *("data", "estimators", "init", "kernels", "losses", "models", "penalties", "select"),
     "solvers",
 ]
 
 
 # Handed to the user, never made by one: its attributes count, not its constructor.
-RECEIVED = ["Comparison", "FitState"]
+RECEIVED = ["Comparison", "CrossValLoss", "FitState"]
 
 
 def modules():

@@ -178,7 +178,7 @@ def test_a_sweep_is_the_naive_one(shape, dtype):
     exact = {"rtol": 1e-4 if dtype is np.float32 else 1e-10, "atol": 1e-5}
     dense, listed = (F.astype(dtype) for _ in range(2))
     X, V, A, slope = (B.astype(dtype) for B in (X, V, A, slope))
-    how = (slope, dtype(0.3), free, np.arange(5), (1, 0.1), 0.0)
+    how = (slope, dtype(0.3), free, np.arange(5), (1, 0.1, 0.0), 0.0)
     found = kernels.observed_dense(X, V, A, dense, *how)
     np.testing.assert_allclose(dense, wanted, **exact)
     rows = sparse.csr_array(V)
@@ -404,7 +404,7 @@ def test_rows_move_alike_by_gram_matrices_and_by_entries(dtype):
     entries = Entries(data, A, slope, 0.3)
     value, _ = observed_rows(by_grams, entries, *how, exact=False)
     sides = (data.array, data.weights, A, by_entries, slope[0], dtype(0.3))
-    other, _ = kernels.observed_dense(*sides, *how, 0.0)
+    other, _ = kernels.observed_dense(*sides, *how[:-1], (*how[-1], 0.0), 0.0)
     tolerance = 1e-10 if dtype is np.float64 else 2e-4
     np.testing.assert_allclose(by_grams, by_entries, rtol=tolerance, atol=tolerance)
     assert value == pytest.approx(other, rel=tolerance)

@@ -5,12 +5,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from partwise import init, losses, penalties
+from partwise import NMF, init, losses, penalties
 from partwise._errors import UnsupportedCombinationError
 from partwise.data import as_data
+from partwise.init import make_start
+from partwise.kernels import places
 from partwise.models import CP, Bilinear
 from partwise.problem import Problem
-from partwise.solvers import SOLVERS, MiniBatch, Solver, as_solver, project_rows, run
+from partwise.solvers import (
+    SOLVERS,
+    CoordinateDescent,
+    MiniBatch,
+    Solver,
+    as_solver,
+    project_rows,
+    run,
+)
 from tests.laws.declared import (
     ALL_SOLVERS,
     LOSSES,
@@ -575,6 +585,63 @@ def test_the_loop_stops_when_told():
     assert result.n_iter == 7
     assert len(result.objective_history) == len(result.time_history) == 8
     assert (np.diff(result.time_history) >= 0).all()
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize(
+    ("shape", "k", "noise", "tol"),
+    [
+        ((100, 50), 5, 0.1, 1e-6),
+        ((50, 70), 1, 0.1, 1e-4),
+        ((64, 64), 17, 0.0, 0.0),  # close fits, whose objective is not known from products
+        ((7, 5), 3, 0.0, 1e-3),
+        ((1, 9), 1, 0.1, 1e-4),
+    ],
+)
+def test_iterations_in_one_call_are_those_of_single_steps(shape, k, noise, tol, order, dtype):
+    rng = np.random.default_rng(1)
+    X = rng.random((shape[0], k)) @ rng.random((k, shape[1])) + noise * rng.random(shape)
+    data = as_data(np.asarray(X, dtype, order))
+    found = []
+    for callback in (None, lambda progress: None):
+        model = Bilinear(k)
+        factors = make_start(data, model, "random", np.random.default_rng(0))[1]
+        problem = Problem(data, model, losses.Frobenius(), factors=factors)
+        together = run(problem, ALL_SOLVERS["cd"], tol=tol, max_iter=130, callback=callback)
+        found.append(together)
+    one, other = found
+    for name, F in one.factors.items():
+        np.testing.assert_array_equal(F, other.factors[name])
+    np.testing.assert_array_equal(one.objective_history, other.objective_history)
+    assert (one.kkt, one.stop_reason) == (other.kkt, other.stop_reason)
+    assert (np.diff(one.time_history) >= 0).all()
+
+
+def test_small_problems_are_served_by_several_iterations_in_one_call(monkeypatch):
+    calls = []
+    right = CoordinateDescent.steps
+    monkeypatch.setattr(
+        CoordinateDescent, "steps", lambda *given: calls.append(found := right(*given)) or found
+    )
+    NMF(5, max_iter=1000).fit(np.random.default_rng(0).random((60, 40)))
+    assert None not in calls
+    assert max(map(len, calls)) > 2
+
+
+def test_a_step_that_raises_the_objective_is_told():
+    class Wrong(CoordinateDescent):
+        def step(self, problem, state):
+            super().step(problem, state)
+            problem.factors["W"] *= 1.0 + 1.0 * (state.pace[places.ITERATION] == 3)
+            return state.judge(problem, problem.objective())
+
+        def steps(self, *given):
+            return None
+
+    problem = draw_problem(losses.Frobenius(), "bilinear", np.float64, (), seed=1)
+    history = run(problem, Wrong(), tol=0, max_iter=6).objective_history
+    assert (np.diff(history) > 0).sum() == 1
 
 
 def test_default_table_prefers_the_faster():

@@ -10,6 +10,7 @@ from scipy.special import kl_div
 
 from partwise import kernels, losses
 from partwise.kernels._gather import gather_block
+from partwise.kernels._lines import fall_logarithmic, fall_reciprocal
 from partwise.kernels._logarithm import log
 from tests.oracle import naive
 from tests.oracle.test_kernels import BETAS, DTYPES, close, some
@@ -52,7 +53,7 @@ def test_gather_block(dtype, index, k, count):
     B = np.full(((k + 7) // 8 * 8, 32), np.nan, dtype)
     taken(B, 16, A, indices, 5, count)
     wanted = np.full_like(B, np.nan)
-    wanted[:, 16:24] = 0
+    wanted[: k if k > 8 else 8, 16:24] = 0
     places = indices[[5 + min(i, count - 1) for i in range(8)]]
     wanted[:k, 16:24] = A[places].T
     np.testing.assert_array_equal(B, wanted)
@@ -99,16 +100,19 @@ def test_rational_sweeps(dtype, beta, columns, curve):
     wanted = naive.rational_sweep(X, F, A, slope, curve, free, floor, beta)
     how = (slope[None], curve, free, 1, floor)
     found = F.copy()
-    cost = kernels.rational_dense(X, found, A, *how, beta)
+    cost = kernels.rational_dense(X, found, A, *how, beta, True)
     tolerance = 1e-9 if dtype is np.float64 else 2e-3
     np.testing.assert_allclose(found, wanted, rtol=tolerance, atol=tolerance)
     Y = found.astype(np.float64) @ A.T
     with np.errstate(divide="ignore", invalid="ignore"):
         kept = -X * np.log(Y) if beta else X / Y + np.log(Y)
     assert cost == pytest.approx(kept.sum(), rel=1e-9 if dtype is np.float64 else 1e-4)
+    unjudged = F.copy()
+    assert kernels.rational_dense(X, unjudged, A, *how, beta, False) == 0
+    np.testing.assert_array_equal(unjudged, found)
     if beta == 1:
         again, rows = F.copy(), sparse.csr_array(X)
-        other = kernels.rational_sparse(rows.indptr, rows.indices, rows.data, again, A, *how)
+        other = kernels.rational_sparse(rows.indptr, rows.indices, rows.data, again, A, *how, True)
         np.testing.assert_allclose(again, found, rtol=tolerance, atol=tolerance)
         assert other == pytest.approx(cost, rel=1e-9 if dtype is np.float64 else 1e-4)
 
@@ -129,9 +133,9 @@ def test_rational_sweeps_lower_the_objective_of_every_row(beta, seed):
             ]
         )
 
-    before = objective(F)
+    before, none = objective(F), np.empty((0, 6), bool)
     for _ in range(8):
-        kernels.rational_dense(X, F, A, slope[None], 0.0, np.empty((0, 6), bool), 1, 1e-300, beta)
+        kernels.rational_dense(X, F, A, slope[None], 0.0, none, 1, 1e-150, beta, False)
         after = objective(F)
         assert (after <= before * (1 + 1e-12)).all()
         before = after
@@ -154,11 +158,32 @@ def test_a_rational_step_that_would_take_away_an_only_support(beta, curve):
     before = objective(F)
     for _ in range(60):
         none = np.empty((0, 2), bool)
-        kernels.rational_dense(X, F, A, slope[None], curve, none, 1, 1e-300, beta)
+        kernels.rational_dense(X, F, A, slope[None], curve, none, 1, 1e-150, beta, False)
         after = objective(F)
         assert after <= before * (1 + 1e-12)
         before = after
     assert F[0, 1] > 0
+
+
+@njit
+def fall(values, beta):
+    return fall_logarithmic(values) if beta == 1 else fall_reciprocal(values)
+
+
+@pytest.mark.parametrize("beta", [0.0, 1.0])
+@pytest.mark.parametrize("step", [1e-6, 1e-3, 0.1, 1.0, 20.0])
+def test_what_a_row_fell_by_at_least(beta, step):
+    rng = np.random.default_rng(0)
+    for columns in (8, 40, 104):
+        x, old = rng.gamma(1.0, size=(2, columns))
+        new = old * np.exp(step * rng.standard_normal(columns))
+        exact = x * np.log(new / old) if beta == 1 else x / old - x / new + np.log(old / new)
+        values = np.array([x, new, np.zeros(columns), old])
+        bound, size = fall(values, beta), np.abs(exact).sum()
+        rounding = 1e-15 * (x / old + x / new + x + 1).sum()
+        assert bound <= exact.sum() + rounding
+        if step < 0.2:
+            assert bound >= exact.sum() - size * (3 * step) ** 3 - rounding
 
 
 NEWTON = {"ccd": (1, 2, False), "one step": (1, 1, False), "newton": (1, 1, True)}

@@ -18,7 +18,6 @@ __all__ = [
     "checked_levels",
     "checked_model",
     "correlations",
-    "frame",
     "labels",
     "matched",
 ]
@@ -112,14 +111,3 @@ def matched(likeness: np.ndarray) -> np.ndarray:
     """Return for each column the row that belongs to it, each row once, of the largest sum."""
     rows, columns = linear_sum_assignment(-likeness)
     return np.asarray(rows[np.argsort(columns)])
-
-
-def frame(table: list[dict[str, Any]]) -> Any:
-    """Return a table as a pandas DataFrame."""
-    try:
-        import pandas
-    except ImportError as error:
-        todo = 'Run: pip install "partwise[files]", or use table(), which has the same rows.'
-        message = explain("to_frame", "no pandas", "pandas 2.2 or later", todo)
-        raise ImportError(message) from error
-    return pandas.DataFrame(table)

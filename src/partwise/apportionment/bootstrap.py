@@ -12,8 +12,9 @@ from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 
 from partwise._errors import explain
+from partwise._tables import frame
 from partwise._threads import one_pool
-from partwise.apportionment._base import checked_model, correlations, frame, labels, matched
+from partwise.apportionment._base import checked_model, correlations, labels, matched
 from partwise.estimators import PositiveMatrixFactorization
 from partwise.estimators._runs import best_of, seed_of, warn
 

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from partwise._tables import frame
 from partwise.apportionment._base import (
     Base,
     checked_levels,
-    frame,
     labels,
 )
 from partwise.apportionment.bootstrap import Refit, Resamples

@@ -11,12 +11,12 @@ from joblib import Parallel, delayed
 from sklearn.exceptions import ConvergenceWarning
 
 from partwise._errors import explain
+from partwise._tables import frame
 from partwise._threads import one_pool
 from partwise.apportionment._base import (
     Base,
     checked_levels,
     correlations,
-    frame,
     labels,
 )
 from partwise.apportionment._profiled import Place, ProfiledQ, Tilt

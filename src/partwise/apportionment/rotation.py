@@ -10,8 +10,9 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
 from partwise._errors import explain
+from partwise._tables import frame
 from partwise._threads import one_pool
-from partwise.apportionment._base import Base, frame, labels
+from partwise.apportionment._base import Base, labels
 from partwise.apportionment._profiled import Place, ProfiledQ, Pull
 from partwise.estimators._runs import warn
 from partwise.estimators._scaled_residuals import q_values
@@ -177,8 +178,10 @@ def rotations(
     >>> from partwise import PositiveMatrixFactorization
     >>> from partwise.apportionment import rotations
     >>> rng = np.random.default_rng(0)
-    >>> X = rng.gamma(1, size=(60, 2)) @ (rng.gamma(1, size=(2, 5)) + 1)
-    >>> model = PositiveMatrixFactorization(2, n_init=2).fit(X, uncertainty=0.1 * X + 0.01)
+    >>> X = rng.gamma(1, size=(60, 2)) @ rng.gamma(1, size=(2, 5))
+    >>> s = 0.1 * X + 0.01
+    >>> X = X + s * rng.standard_normal(X.shape)
+    >>> model = PositiveMatrixFactorization(2, n_init=2).fit(X, uncertainty=s)
     >>> found = rotations(model, [-0.2, 0.2])
     >>> bool(np.all(found.dq >= 0))
     True

@@ -11,7 +11,7 @@ from partwise._arrays import check_entries
 from partwise._errors import explain
 from partwise.data import Listed, Weighted, as_data
 
-__all__ = ["observe"]
+__all__ = ["checked_weights", "observe"]
 
 # Of a dense matrix with a smaller share of known entries only these are visited.
 FEW = 0.2
@@ -40,7 +40,7 @@ def observe(X: Any, weights: Any, *, unstored: str, subject: str, signed: bool) 
         not allowed to be negative; nothing is known.
     """
     if weights is not None:
-        weights = _checked_weights(weights, X.shape, X.dtype)
+        weights = checked_weights(weights, X.shape, X.dtype)
     view: Any = _of_sparse(X, weights, unstored) if sparse.issparse(X) else _of_dense(X, weights)
     if not isinstance(view, Weighted | Listed):
         check_entries(view, subject, signed=signed)
@@ -58,7 +58,16 @@ def observe(X: Any, weights: Any, *, unstored: str, subject: str, signed: bool) 
     return view
 
 
-def _checked_weights(weights: Any, shape: tuple[int, ...], dtype: np.dtype) -> Any:
+def checked_weights(weights: Any, shape: tuple[int, ...], dtype: np.dtype) -> Any:
+    """Return weights ≥ 0 of all entries of X, in its dtype; ValueError for others.
+
+    Parameters
+    ----------
+    weights : array-like or sparse, of the shape of X, or of its rows alone
+        Sparse stay sparse.
+    shape, dtype
+        Those of X.
+    """
     is_sparse = sparse.issparse(weights)
     weights = sparse.csr_array(weights, dtype=dtype) if is_sparse else np.asarray(weights, dtype)
     if not is_sparse and weights.shape in ((shape[0],), (shape[0], 1)):

@@ -160,7 +160,7 @@ def solve_contributions(
     slope = np.zeros(k, H.dtype) if slope is None else slope
     free, order = np.empty((0, k), np.bool_), np.arange(k)
     tolerance = 16 * float(np.finfo(H.dtype).eps)
-    how = (slope, H.dtype.type(0), free, order, (1, 0.0), tolerance)
+    how = (slope, H.dtype.type(0), free, order, (1, 0.0, 0.0), tolerance)
     found = kernels.observed_dense(X, V, np.ascontiguousarray(H.T), W, *how)
     return float(found[0]), int(found[1])
 

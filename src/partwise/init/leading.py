@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from scipy.linalg import eigh
 
 from partwise.data import Data
 from partwise.data.base import even_blocks
@@ -11,6 +12,9 @@ __all__ = ["leading"]
 
 # Up to this many rows or columns and entries a full decomposition costs little.
 SMALL, WHOLE = 400, 2**21
+# Squares of singular values are known to 1e-16 of the largest one: the smallest one wanted has to
+# be so much of it, for ten digits of that and six of its vectors.
+PRECISE = 1e-6
 # Directions looked for beyond the wanted ones, so that those are found precisely.
 SPARE = 10
 
@@ -18,8 +22,7 @@ SPARE = 10
 def leading(data: Data, k: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return the k leading singular triplets: U (n_samples, k), s (k,), Vᵀ (k, n_features)."""
     if min(data.shape) <= SMALL and data.size <= WHOLE and data.in_memory:
-        u, s, vt = np.linalg.svd(data.to_dense().astype(np.float64), full_matrices=False)
-        return u[:, :k], s[:k], vt[:k]
+        return _decomposed(data.to_dense().astype(np.float64), k)
     wanted = min(k + SPARE, *data.shape)
     if data.shape[1] <= SMALL:
         V = np.linalg.eigh(_gram(data))[1][:, ::-1][:, :wanted]
@@ -32,6 +35,21 @@ def leading(data: Data, k: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     s = np.sqrt(np.einsum("ij,ij->j", U, U, dtype=np.float64))
     U /= np.where(s > 0, s, 1).astype(U.dtype)
     return U, s, (V @ turn).T
+
+
+def _decomposed(X: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return what `leading` does, by the squares of X unless they lose one of the triplets."""
+    wide = X.shape[1] > X.shape[0]
+    narrow = X.T if wide else X
+    n = narrow.shape[1]
+    if k < n // 2:
+        squares, V = eigh(narrow.T @ narrow, subset_by_index=[n - k, n - 1], check_finite=False)
+        if squares[0] > PRECISE * squares[-1]:
+            s, V = np.sqrt(squares[::-1]), V[:, ::-1]
+            U = (narrow @ V) / s
+            return (V, s, U.T) if wide else (U, s, V.T)
+    u, s, vt = np.linalg.svd(X, full_matrices=False)
+    return u[:, :k], s[:k], vt[:k]
 
 
 def _row_space(data: Data, k: int, wanted: int) -> np.ndarray:

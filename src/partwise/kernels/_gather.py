@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -135,7 +136,7 @@ def _sum_chunk(gather: _Gather, target: Any, ends: Any, first: Any, count: int) 
 def gather_block(
     typingctx: Any, B: Any, p: Any, A: Any, indices: Any, start: Any, count: Any
 ) -> Any:
-    """Do ``B[:k, p + i] = A[indices[start + i]]`` for i < 8, with zeros in B up to full blocks.
+    """Do ``B[:k, p + i] = A[indices[start + i]]`` for i < 8; up to k = 8 B has eight rows.
 
     Of fewer than eight entries, ``count``, the last one is repeated. A row of A, which has k
     entries, is loaded and a row of B is stored as vectors of eight, and what is between is a
@@ -165,17 +166,28 @@ def gather_block(
             row(_least(builder, builder.add(start_, number(FURTHER + i)), end))
             for i in range(BLOCK)
         ]
-        with cgutils.for_range_slice(builder, number(0), k, number(BLOCK), inc=True) as (l, _):
+
+        def copy(l: Any, load: Callable[[Any], Any]) -> None:
             for begin in later:
                 _ask_for(builder, builder.gep(begin, [l]))
-            lines = [
-                _load_some(builder, vector, builder.gep(begin, [l]), builder.sub(k, l), size)
-                for begin in starts
-            ]
+            lines = [load(builder.gep(begin, [l])) for begin in starts]
             for i, line in enumerate(transposed(builder, lines)):
                 first = builder.mul(builder.add(l, number(i)), width)
                 place = builder.gep(table, [builder.add(first, p_)])
                 builder.store(line, builder.bitcast(place, vector.as_pointer()), align=size)
+
+        def whole(place: Any) -> Any:
+            return builder.load(builder.bitcast(place, vector.as_pointer()), align=size)
+
+        with builder.if_else(builder.icmp_signed("<", k, number(BLOCK))) as (few, many):
+            with few:
+                copy(number(0), lambda place: _load_some(builder, vector, place, k, size))
+            with many:
+                # The last block begins earlier, over components that are done.
+                most = builder.sub(k, number(BLOCK))
+                steps = cgutils.for_range_slice(builder, number(0), k, number(BLOCK), inc=True)
+                with steps as (l, _):
+                    copy(_least(builder, l, most), whole)
         return context.get_dummy_value()
 
     integer = types.int64

@@ -21,6 +21,8 @@ __all__ = [
     "LINE",
     "WIDE",
     "add_dots",
+    "fall_logarithmic",
+    "fall_reciprocal",
     "model_of_lines",
     "move_logarithmic",
     "move_logarithmic_kept",
@@ -34,7 +36,9 @@ __all__ = [
 
 LINE = 64  # bytes
 WIDE = 512  # bytes, for one number times many lines
-TOGETHER = 4  # lines
+# Lines that are summed up side by side.
+TOGETHER = 8
+WAYS = 4
 
 CONTRACT = ("contract",)
 REORDER = ("contract", "reassoc", "nsz")
@@ -105,14 +109,49 @@ class _Lines:
         """Loop over the lines of so many entries."""
         return cgutils.for_range(self.builder, self.number(count))
 
+    def side_by_side(self, count: Any, emit: Callable[[list[Any]], None], ways: int) -> None:
+        """Emit a loop over the lines of so many entries, some lines at a time.
+
+        ``emit(places)`` writes what is done with so many lines, or with one that is left. With a
+        sum of its own for each of them additions need not wait for each other.
+        """
+        end = self.number(count)
+        none, one, many = (ir.Constant(end.type, n) for n in (0, 1, ways))
+        whole = self.builder.sub(end, self.builder.urem(end, many))
+        with cgutils.for_range_slice(self.builder, none, whole, many, inc=True) as (at, _):
+            emit([self.builder.add(at, ir.Constant(at.type, way)) for way in range(ways)])
+        with cgutils.for_range_slice(self.builder, whole, end, one, inc=True) as (at, _):
+            emit([at])
+
+    def inverses(self, several: list[Any]) -> list[Any]:
+        """Return 1 over some lines, two of doubles by one division of their product."""
+        builder, one = self.builder, self.constant(1.0)
+        if self.size == 4 or len(several) % 2:
+            return [builder.fdiv(one, line) for line in several]
+        found = []
+        for a, b in zip(several[::2], several[1::2], strict=True):
+            both = builder.fdiv(one, builder.fmul(a, b))
+            found += [builder.fmul(both, b), builder.fmul(both, a)]
+        return found
+
+    def added(self, totals: list[Any]) -> Any:
+        """Return the sum of the entries of some `variable`."""
+        first, *others = (self.builder.load(total) for total in totals)
+        for other in others:
+            first = self.builder.fadd(first, other, flags=REORDER)
+        return self.sum(first)
+
     def number(self, count: Any) -> Any:
         """Return how many lines so many entries fill."""
         return self.builder.udiv(count, ir.Constant(count.type, self.width))
 
     def add_product(self, total: Any, a: Any, b: Any) -> None:
         """Do ``total += a b`` for a `variable`."""
-        product = self.builder.fmul(a, b, flags=REORDER)
-        more = self.builder.fadd(self.builder.load(total), product, flags=REORDER)
+        self.add_line(total, self.builder.fmul(a, b, flags=REORDER))
+
+    def add_line(self, total: Any, line: Any) -> None:
+        """Do ``total += line`` for a `variable`."""
+        more = self.builder.fadd(self.builder.load(total), line, flags=REORDER)
         self.builder.store(more, total)
 
 
@@ -255,47 +294,53 @@ def transposed(builder: Any, lines: list[Any]) -> list[Any]:
 
 
 class _Sums:
-    """Sums over a row b of a table of lines: ``Σ b q``, ``Σ b² t`` and, if there, ``Σ b p``."""
+    """Sums over a row b of a table of lines, with u = b / y.
 
-    def __init__(self, lines: _Lines, table: int, row: Any) -> None:
+    For β = 1 ``Σ x u`` and ``Σ x u²``, for β = 0 ``Σ u x / y``, ``Σ u² x / y`` and ``Σ u``.
+    """
+
+    def __init__(self, lines: _Lines, table: int, row: Any, beta: int = 1) -> None:
         self.lines = lines
         self.row = lines.row(table, row)
-        self.totals = [lines.variable(lines.constant(0.0)) for _ in range(3)]
+        self.beta = beta
+        self.totals = [
+            [lines.variable(lines.constant(0.0)) for _ in range(WAYS)] for _ in range(3 - beta)
+        ]
 
-    def add(self, index: Any, q: Any, t: Any, p: Any = None) -> None:
+    def add(self, index: Any, way: int, x: Any, inverse: Any) -> None:
+        """Add a line of the row, to the sums of one of the ways."""
         multiply = partial(self.lines.builder.fmul, flags=REORDER)
-        b = self.lines.load_from(self.row, index)
-        self._more(0, multiply(b, q))
-        self._more(1, multiply(multiply(b, b), t))
-        if p is not None:
-            self._more(2, multiply(b, p))
-
-    def _more(self, number: int, line: Any) -> None:
-        builder, total = self.lines.builder, self.totals[number]
-        builder.store(builder.fadd(builder.load(total), line, flags=REORDER), total)
+        u = multiply(self.lines.load_from(self.row, index), inverse)
+        v = multiply(u, x if self.beta == 1 else multiply(x, inverse))
+        for totals, line in zip(self.totals, [v, multiply(v, u), u], strict=False):
+            self.lines.add_line(totals[way], line)
 
     def write(self, out: int) -> None:
         builder, place = self.lines.builder, self.lines.arrays[out].data
-        for number, total in enumerate(self.totals):
+        for number, totals in enumerate(self.totals):
             index = ir.Constant(ir.IntType(64), number)
-            builder.store(self.lines.sum(builder.load(total)), builder.gep(place, [index]))
+            builder.store(self.lines.added(totals), builder.gep(place, [index]))
 
 
 @intrinsic
 def sums_of_products(typingctx: Any, out: Any, B: Any, m: Any, values: Any) -> Any:
-    """Write ``Σ b q``, ``Σ b² t`` and ``Σ b p`` into ``out`` (3,), for the row b = B[m].
+    """Write ``Σ b x / y`` and ``Σ b² x / y²`` into ``out``, for the row b = B[m].
 
-    ``values`` (5, n) holds x, y, q, t and p of a row.
+    ``values`` (3 or more, n) holds x, y and 1 / y of a row.
     """
 
     def emit(context: Any, builder: Any, signature: Any, given: Any) -> Any:
         out_, B_, m_, values_ = given
         lines = _Lines(context, builder, signature, [out_, B_, values_], LINE)
         sums = _Sums(lines, 1, m_)
-        q, t, p = (lines.row(2, ir.Constant(ir.IntType(64), number)) for number in (2, 3, 4))
+        x, _, inverse = (lines.row(2, ir.Constant(ir.IntType(64), n)) for n in range(3))
         count = builder.extract_value(lines.arrays[2].shape, 1)
-        with lines.over(count) as loop:
-            sums.add(loop.index, *(lines.load_from(part, loop.index) for part in (q, t, p)))
+
+        def look(places: list[Any]) -> None:
+            for way, at in enumerate(places):
+                sums.add(at, way, *(lines.load_from(part, at) for part in (x, inverse)))
+
+        lines.side_by_side(count, look, WAYS)
         sums.write(0)
         return context.get_dummy_value()
 
@@ -310,23 +355,26 @@ def _mover(beta: int, *, keep: bool) -> Any:
         def emit(context: Any, builder: Any, signature: Any, given: Any) -> Any:
             out_, values_, B_, l_, step_, floor_, m_ = given
             lines = _Lines(context, builder, signature, [out_, values_, B_], LINE)
-            step_, floor_, one = lines.spread(step_), lines.spread(floor_), lines.constant(1.0)
-            along, sums = lines.row(2, l_), _Sums(lines, 2, m_)
-            rows = [lines.row(1, ir.Constant(ir.IntType(64), n)) for n in range(5)]
-            x, y, q, t, p = rows
-            with lines.over(builder.extract_value(lines.arrays[1].shape, 1)) as loop:
-                at = loop.index
+            step_, floor_ = lines.spread(step_), lines.spread(floor_)
+            along, sums = lines.row(2, l_), _Sums(lines, 2, m_, beta)
+            x, y, kept = (lines.row(1, ir.Constant(ir.IntType(64), n)) for n in range(3))
+
+            def step(at: Any) -> Any:
                 moved = builder.fmul(step_, lines.load_from(along, at), flags=CONTRACT)
                 moved = builder.fadd(lines.load_from(y, at), moved, flags=CONTRACT)
                 moved = builder.select(builder.fcmp_ordered(">", moved, floor_), moved, floor_)
-                inverse = builder.fdiv(one, moved)
-                up = builder.fmul(lines.load_from(x, at), inverse)
-                up = builder.fmul(up, inverse) if beta == 0 else up
-                bend = builder.fmul(up, inverse)
-                kept = ((y, moved), (q, up), (t, bend), (p, inverse))
-                for place, line in kept[: (4 if beta == 0 else 3) if keep else 1]:
-                    lines.store_to(line, place, at)
-                sums.add(at, up, bend, inverse if beta == 0 else None)
+                lines.store_to(moved, y, at)
+                return moved
+
+            def step_and_look(places: list[Any]) -> None:
+                inverses = lines.inverses([step(at) for at in places])
+                for way, (at, inverse) in enumerate(zip(places, inverses, strict=True)):
+                    if keep:
+                        lines.store_to(inverse, kept, at)
+                    sums.add(at, way, lines.load_from(x, at), inverse)
+
+            count = builder.extract_value(lines.arrays[1].shape, 1)
+            lines.side_by_side(count, step_and_look, WAYS)
             sums.write(0)
             return context.get_dummy_value()
 
@@ -338,12 +386,51 @@ def _mover(beta: int, *, keep: bool) -> Any:
 
 
 # Move the model of a row along the row b = B[l] of a table, and see what the component m makes
-# of it, in one pass over whole lines: y = max(y + step b, floor), then with q = x / y^(2 − β),
-# t = q / y, for β = 0 also p = 1 / y, the sums of `sums_of_products` for B[m]. Long rows fit
-# in the first cache only if q, t and p are not kept.
+# of it, in one pass over whole lines: y = max(y + step b, floor), then for B[m] the sums of
+# `sums_of_products`, or for β = 0 Σ b x / y², Σ b² x / y³ and Σ b / y. 1 / y is kept where it may
+# be needed again and rows are short enough for the first cache. The square of the floor is a normal
+# number.
 move_logarithmic = _mover(1, keep=False)  # β = 1
 move_logarithmic_kept = _mover(1, keep=True)
 move_reciprocal = _mover(0, keep=False)  # β = 0
+
+
+def _bound(beta: int) -> Any:
+    @intrinsic
+    def bound(typingctx: Any, values: Any) -> Any:
+        def emit(context: Any, builder: Any, signature: Any, given: Any) -> Any:
+            lines = _Lines(context, builder, signature, given, LINE)
+            x, y, _, old = (lines.row(0, ir.Constant(ir.IntType(64), n)) for n in range(4))
+            totals = [lines.variable(lines.constant(0.0)) for _ in range(WAYS)]
+            one, half, third = (lines.constant(1.0 / n) for n in (1, 2, 3))
+            multiply, add = (partial(what, flags=REORDER) for what in (builder.fmul, builder.fadd))
+
+            def look(places: list[Any]) -> None:
+                for total, at in zip(totals, places, strict=False):
+                    x_, new, before = (lines.load_from(part, at) for part in (x, y, old))
+                    above, below = (before, new) if beta == 1 else (new, before)
+                    u = builder.fsub(one, builder.fdiv(above, below), flags=CONTRACT)
+                    series = multiply(u, add(one, multiply(u, add(half, multiply(u, third)))))
+                    if beta == 1:
+                        lines.add_product(total, x_, series)
+                    else:
+                        inverses = [builder.fdiv(one, part) for part in (before, new)]
+                        lines.add_line(total, series)
+                        lines.add_product(total, x_, builder.fsub(*inverses, flags=REORDER))
+
+            lines.side_by_side(builder.extract_value(lines.arrays[0].shape, 1), look, WAYS)
+            return lines.added(totals)
+
+        return values.dtype(values), emit
+
+    return bound
+
+
+# By how much the cost of a row fell at least since its model was ``values[3]``: that is
+# Σ x log(y / old) for β = 1, Σ x / old − x / y + log(old / y) for β = 0, with log r at least
+# u + u² / 2 + u³ / 3, u = 1 − 1 / r, for every r > 0.
+fall_logarithmic = _bound(1)
+fall_reciprocal = _bound(0)
 
 
 @intrinsic
@@ -355,10 +442,9 @@ def model_of_lines(typingctx: Any, values: Any, B: Any, f: Any) -> Any:
         y = lines.row(0, ir.Constant(ir.IntType(64), 1))
         totals = [lines.variable(lines.constant(0.0)) for _ in range(TOGETHER)]
 
-        def some(at: Any, count: int) -> None:
+        def some(places: list[Any]) -> None:
             # So many lines at a time, for which an entry of f is loaded once.
-            places = [builder.add(at, ir.Constant(at.type, i)) for i in range(count)]
-            for total in totals[:count]:
+            for total in totals[: len(places)]:
                 builder.store(lines.constant(0.0), total)
             with cgutils.for_range(builder, lines.length(2)) as loop:
                 entry = builder.load(builder.gep(lines.arrays[2].data, [loop.index]))
@@ -368,13 +454,8 @@ def model_of_lines(typingctx: Any, values: Any, B: Any, f: Any) -> Any:
             for total, place in zip(totals, places, strict=False):
                 lines.store_to(builder.load(total), y, place)
 
-        end = lines.number(builder.extract_value(lines.arrays[0].shape, 1))
-        none, one, many = (ir.Constant(end.type, n) for n in (0, 1, TOGETHER))
-        whole = builder.sub(end, builder.urem(end, many))
-        with cgutils.for_range_slice(builder, none, whole, many, inc=True) as (at, _):
-            some(at, TOGETHER)
-        with cgutils.for_range_slice(builder, whole, end, one, inc=True) as (at, _):
-            some(at, 1)
+        count = builder.extract_value(lines.arrays[0].shape, 1)
+        lines.side_by_side(count, some, TOGETHER)
         return context.get_dummy_value()
 
     return types.void(values, B, f), emit

@@ -7,7 +7,7 @@ import numpy as np
 from partwise.kernels._compile import compiled
 from partwise.kernels._tiles import ROWS, add_turned_tile, tile_bytes, write_tile
 
-__all__ = ["along_rows", "dense_product", "narrow_product", "turned_product"]
+__all__ = ["along_rows", "dense_product", "gram", "narrow_product", "turned_product"]
 
 TILE = tile_bytes()
 # What is used again and again between two reads of X, in bytes: it stays in a core's cache.
@@ -41,6 +41,15 @@ def dense_product(X: np.ndarray, A: np.ndarray) -> np.ndarray:
     out = np.empty((len(X), A.shape[1]), X.dtype)
     product = turned_product if rows[1] else narrow_product
     product(rows[0], A, out)
+    return out
+
+
+def gram(F: np.ndarray) -> np.ndarray:
+    """Return ``Fᵀ F`` of a factor F (rows, k); O(rows · k²)."""
+    if F.shape[1] > NARROW or not F.flags.c_contiguous:
+        return dense_product(F.T, F)
+    out = np.empty((F.shape[1], F.shape[1]), F.dtype)
+    turned_product(F, F, out)
     return out
 
 

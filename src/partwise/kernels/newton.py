@@ -8,6 +8,7 @@ from partwise.kernels._compile import compiled
 from partwise.kernels._gather import gather_block
 from partwise.kernels._lines import BLOCK, LINE, model_of_lines, move_logarithmic
 from partwise.kernels._logarithm import log
+from partwise.kernels._room import room_for
 
 __all__ = ["newton_dense", "newton_sparse"]
 
@@ -128,13 +129,13 @@ def newton_sparse(indptr, indices, data, F, A, slope, curve, free, how, floor): 
         longest = max(longest, indptr[i + 1] - indptr[i])
     longest = (longest + line - 1) // line * line
     height = (k + BLOCK - 1) // BLOCK * BLOCK
-    table, room = np.zeros(height * longest, F.dtype), np.zeros(5 * longest, F.dtype)
+    table, room = room_for(height * longest, F), room_for(3 * longest, F)
     sums, everywhere = np.zeros(3, F.dtype), np.ones(k, np.bool_)
     total = 0.0
     for i in range(rows):
         start, stored = indptr[i], indptr[i + 1] - indptr[i]
         n = (stored + line - 1) // line * line
-        B, values = table[: height * n].reshape(height, n), room[: 5 * n].reshape(5, n)
+        B, values = table[: height * n].reshape(height, n), room[: 3 * n].reshape(3, n)
         values[0, :stored] = data[start : start + stored]
         values[0, stored:] = 0
         for p in range(0, stored, BLOCK):
@@ -153,7 +154,7 @@ def newton_dense(X, F, A, slope, curve, free, how, floor):  # type: ignore[no-un
     line = LINE // F.itemsize
     columns = X.shape[1]
     n = (columns + line - 1) // line * line
-    B, values = np.zeros((k, n), F.dtype), np.zeros((5, n), F.dtype)
+    B, values = room_for(k * n, F).reshape(k, n), room_for(3 * n, F).reshape(3, n)
     for p in range(columns):
         for l in range(k):
             B[l, p] = A[p, l]

@@ -8,6 +8,7 @@ from partwise.kernels._compile import compiled
 from partwise.kernels._gather import gather_block
 from partwise.kernels._lines import BLOCK, LINE
 from partwise.kernels.nnls import solve_rows
+from partwise.kernels.passive import solve_passive
 
 __all__ = ["observed_by_products", "observed_dense", "observed_sparse", "pairs_of_columns"]
 
@@ -56,19 +57,20 @@ def _half_squares(r, v, n):  # type: ignore[no-untyped-def]
 
 
 @compiled(error_model="numpy", fastmath=FAST)
-def _minimum(old, fall, curvature):  # type: ignore[no-untyped-def]
-    # Where on ≥ 0 an entry has its minimum, whose objective falls by ``fall`` per unit. Without
-    # curvature it is linear: an entry that rests on nothing stays unless a penalty pushes it.
-    none = old * 0
+def _minimum(old, fall, curvature, lowest):  # type: ignore[no-untyped-def]
+    # Where from ``lowest`` on an entry has its minimum, whose objective falls by ``fall`` per unit.
+    # Without curvature it is linear: an entry that rests on nothing stays unless a penalty, which
+    # only one ≥ 0 can have, pushes it.
     if curvature > 0:
-        return max(old + fall / curvature, none)
-    return none if fall < 0 else old
+        return max(old + fall / curvature, lowest)
+    return lowest if fall < 0 else old
 
 
 @compiled(error_model="numpy")
-def _descend(f, B, r, v, n, slope, curve, allowed, order, repeats, shrink):  # type: ignore[no-untyped-def]
-    # Sweeps over the entries of a row f ≥ 0; r is kept at x − f B. Returns ½ Σ v r².
+def _descend(f, B, r, v, n, slope, curve, allowed, order, limits):  # type: ignore[no-untyped-def]
+    # Sweeps over the entries of a row; r is kept at x − f B. Returns ½ Σ v r².
     k = len(f)
+    repeats, shrink, lowest = limits[0], limits[1], f.dtype.type(limits[2])
     _subtract(r, B, f, n)
     step = f.dtype.type(0)
     last = order[0]
@@ -81,7 +83,7 @@ def _descend(f, B, r, v, n, slope, curve, allowed, order, repeats, shrink):  # t
             step = f.dtype.type(0)
             if not allowed[l]:
                 continue
-            new = _minimum(f[l], up - slope[l] - curve * f[l], bend + curve)
+            new = _minimum(f[l], up - slope[l] - curve * f[l], bend + curve, lowest)
             step = new - f[l]
             f[l] = new
             last = l
@@ -114,8 +116,23 @@ def _products(B, x, v, n, G, c):  # type: ignore[no-untyped-def]
 
 
 @compiled(error_model="numpy")
-def _solve(f, B, r, v, n, slope, curve, allowed, tolerance):  # type: ignore[no-untyped-def]
-    # The exact minimum of a row; returns ½ Σ v r² and whether it was found.
+def _solve_signed(f, G, c, allowed, rounding):  # type: ignore[no-untyped-def]
+    # The minimum of ½ fᵀ G f − c f over the allowed entries, of any sign; c is overwritten.
+    k = len(f)
+    for l in range(k):
+        if not allowed[l]:
+            for j in range(k):
+                c[0, j] -= G[j, l] * f[l]
+    found = np.empty((1, k))
+    solve_passive(found, G, c, allowed.reshape(1, k), np.zeros(1, np.int64), rounding)
+    for l in range(k):
+        if allowed[l]:
+            f[l] = found[0, l]
+
+
+@compiled(error_model="numpy")
+def _solve(f, B, r, v, n, slope, curve, allowed, signed, tolerance):  # type: ignore[no-untyped-def]
+    # The exact minimum of a row; returns ½ Σ v r² and whether it was not found.
     k = len(f)
     G = np.empty((k, k))
     c = np.empty((1, k))
@@ -123,8 +140,11 @@ def _solve(f, B, r, v, n, slope, curve, allowed, tolerance):  # type: ignore[no-
     for l in range(k):
         c[0, l] -= slope[l]
         G[l, l] += curve
-    row = f.reshape(1, k)
-    undone = solve_rows(row, G, c, allowed.reshape(1, k), tolerance)
+    undone = 0
+    if signed:
+        _solve_signed(f, G, c, allowed, tolerance)
+    else:
+        undone = solve_rows(f.reshape(1, k), G, c, allowed.reshape(1, k), tolerance)
     _subtract(r, B, f, n)
     return _half_squares(r, v, n), undone
 
@@ -135,19 +155,20 @@ def _improve(i, F, B, r, v, n, slope, curve, free, order, limits, tolerance):  #
     f = F[i]
     allowed = free[i] if free.shape[0] > 0 else np.ones(len(f), np.bool_)
     if tolerance > 0:
-        return _solve(f, B, r, v, n, slope, curve, allowed, tolerance)
-    return _descend(f, B, r, v, n, slope, curve, allowed, order, limits[0], limits[1]), 0
+        return _solve(f, B, r, v, n, slope, curve, allowed, limits[2] < 0, tolerance)
+    return _descend(f, B, r, v, n, slope, curve, allowed, order, limits), 0
 
 
 @compiled(error_model="numpy")
 def observed_dense(X, V, A, F, slope, curve, free, order, limits, tolerance):  # type: ignore[no-untyped-def]
-    """Lower ``½ Σ V (X − F Aᵀ)² + Σ slope · F + ½ curve ‖F‖²`` over ``F ≥ 0``, row by row.
+    """Lower ``½ Σ V (X − F Aᵀ)² + Σ slope · F + ½ curve ‖F‖²``, row by row.
 
     X, V (rows, columns), A (columns, k); ``F`` (rows, k) is updated in place. Each row is
     swept by exact minimizations of its entries in ``order``, up to ``limits[0]`` times and
-    until the change of a sweep falls to ``limits[1]`` times that of the first. With a
-    ``tolerance`` > 0 it is solved exactly instead, to that rounding. Entries where ``free``
-    (rows, k; no rows: all are free) is False stay.
+    until the change of a sweep falls to ``limits[1]`` times that of the first, over entries ≥
+    ``limits[2]``: 0, or −∞, where ``slope`` has to be zero. With a ``tolerance`` > 0 it is solved
+    exactly instead, to that rounding. Entries where ``free`` (rows, k; no rows: all are free) is
+    False stay.
 
     Returns ``½ Σ V (X − F Aᵀ)²`` in float64, and how many rows were not solved. Cost O(rows ·
     columns · k) per sweep, O(rows · columns · k²) for the exact solution.
@@ -226,7 +247,7 @@ def pairs_of_columns(A, P):  # type: ignore[no-untyped-def]
 
 
 @compiled(error_model="numpy", fastmath=FAST)
-def _sweep_of_own(f, G, g, slope, curve, allowed, order):  # type: ignore[no-untyped-def]
+def _sweep_of_own(f, G, g, slope, curve, allowed, order, lowest):  # type: ignore[no-untyped-def]
     # One sweep over a row with the Gram matrix G; g is kept at G f − c. Returns the change.
     k = len(f)
     change = 0.0
@@ -234,7 +255,7 @@ def _sweep_of_own(f, G, g, slope, curve, allowed, order):  # type: ignore[no-unt
         l = order[number]
         if not allowed[l]:
             continue
-        new = _minimum(f[l], -g[l] - slope[l] - curve * f[l], G[l, l] + curve)
+        new = _minimum(f[l], -g[l] - slope[l] - curve * f[l], G[l, l] + curve, lowest)
         step = new - f[l]
         if step != 0:
             f[l] = new
@@ -284,6 +305,7 @@ def observed_by_products(  # type: ignore[no-untyped-def]
     G = np.empty((k, k), F.dtype)
     g = np.empty(k, F.dtype)
     everywhere = np.ones(k, np.bool_)
+    lowest = F.dtype.type(limits[2])
     total = 0.0
     for i in range(rows):
         place = 0
@@ -301,7 +323,7 @@ def observed_by_products(  # type: ignore[no-untyped-def]
         allowed = free[i] if free.shape[0] > 0 else everywhere
         first = 0.0
         for sweep in range(limits[0]):
-            change = _sweep_of_own(f, G, g, slope, curve, allowed, order)
+            change = _sweep_of_own(f, G, g, slope, curve, allowed, order, lowest)
             if sweep == 0:
                 first = change
             if not change > limits[1] * limits[1] * first:

@@ -9,6 +9,8 @@ from partwise.kernels._gather import gather_block
 from partwise.kernels._lines import (
     BLOCK,
     LINE,
+    fall_logarithmic,
+    fall_reciprocal,
     model_of_lines,
     move_logarithmic,
     move_logarithmic_kept,
@@ -16,6 +18,7 @@ from partwise.kernels._lines import (
     sums_of_products,
 )
 from partwise.kernels._logarithm import log
+from partwise.kernels._room import room_for
 
 __all__ = ["rational_dense", "rational_sparse"]
 
@@ -39,19 +42,29 @@ def _meeting(a, level, curve, beta):  # type: ignore[no-untyped-def]
 
 
 @compiled(error_model="numpy")
+def _no_further(new, old, up, bend):  # type: ignore[no-untyped-def]
+    # An entry on which much of the model rests falls in steps: its own pole is near zero.
+    if new < 0.1 * old:
+        new = 0.1 * old if old * bend > 0.1 * up else max(new, 0.0)
+    return new
+
+
+@compiled(error_model="numpy")
 def _root(old, up, bend, level, curve, beta):  # type: ignore[no-untyped-def]
     # Where level + curve f = a / (f + d)^(2 − β), whose right side has at the old f the value
     # ``up`` and the derivative −(2 − β) bend.
     if bend <= 0:
         return 0.0
+    if curve == 0 and level > 0:
+        # What follows from the rest, in the fewest operations that wait for each other.
+        new = old + up * (up - level) / (bend * level)
+        if beta != 1.0:
+            new = old + up / bend * (np.sqrt(up / level) - 1)
+        return _no_further(new, old, up, bend)
     u = up / bend
     d = u - old
     a = up * u if beta == 1.0 else up * u * u
-    new = _meeting(a, level - curve * d, curve, beta) - d
-    # An entry on which much of the model rests falls in steps: its own pole is near zero.
-    if new < 0.1 * old:
-        new = 0.1 * old if old * bend > 0.1 * up else max(new, 0.0)
-    return new
+    return _no_further(_meeting(a, level - curve * d, curve, beta) - d, old, up, bend)
 
 
 @compiled(error_model="numpy")
@@ -67,7 +80,7 @@ def _move(sums, values, B, l, step, floor, m, beta, keep):  # type: ignore[no-un
 @compiled(error_model="numpy")
 def _descend(f, B, values, sums, slope, curve, free, repeats, floor, beta, keep):  # type: ignore[no-untyped-def]
     # Sweeps over the entries of a row f ≥ 0 whose model is y = f B. Needs and keeps
-    # ``values``, x, y, and if so asked q, t and p, and the ``sums`` of the component that
+    # ``values``, x, y, and if so asked 1 / y, and the ``sums`` of the component that
     # comes next.
     k = len(f)
     none = f.dtype.type(0)
@@ -82,8 +95,8 @@ def _descend(f, B, values, sums, slope, curve, free, repeats, floor, beta, keep)
                 else:
                     _move(sums, values, B, l, none, floor, l, beta, keep)
             fresh = False
-            old, up, bend, rise = float(f[l]), float(sums[0]), float(sums[1]), float(sums[2])
-            level = slope[l] + rise
+            old, up, bend = float(f[l]), float(sums[0]), float(sums[1])
+            level = slope[l] + float(sums[2])
             if not free[l] or (old == 0 and level >= up):
                 continue
             step = f.dtype.type(_root(old, up, bend, level, curve, beta) - old)
@@ -124,32 +137,45 @@ def _penalty(f, slope, curve):  # type: ignore[no-untyped-def]
 
 
 @compiled(error_model="numpy")
-def _improve(f, B, values, sums, stored, slope, curve, free, repeats, floor, beta, keep, old):  # type: ignore[no-untyped-def]
-    # Sweeps over a row, or, should they have raised its objective, one multiplicative update,
-    # the minimum of a majorizer, whose poles are at zero. Returns the row's cost.
-    old[:] = f
-    _see(f, B, values, sums, floor, beta, keep)
-    cost, linear = _cost(values, stored, beta), _penalty(f, slope, curve)
-    _descend(f, B, values, sums, slope, curve, free, repeats, floor, beta, keep)
-    new_cost = _cost(values, stored, beta)
+def _rose(f, old, values, stored, slope, curve, beta):  # type: ignore[no-untyped-def]
+    # Whether the objective of a row is above that at the old f, whose model is values[3]. Mostly
+    # a bound says that it is not, at a tenth of the cost of logarithms.
+    before, now = _penalty(old, slope, curve), _penalty(f, slope, curve)
+    fall = fall_logarithmic(values) if beta == 1.0 else fall_reciprocal(values)
     digits = 1e-12 if f.itemsize == 8 else 1e-5
-    limit = cost + linear + digits * (abs(cost) + abs(linear))
-    if new_cost + _penalty(f, slope, curve) <= limit:
-        return new_cost
-    _see(old, B, values, sums, floor, beta, keep)
-    f[:] = old
-    for l in range(len(f)):
-        _move(sums, values, B, l, f.dtype.type(0), floor, l, beta, keep)
-        up, level = float(sums[0]), slope[l] + float(sums[2])
-        if free[l] and level + curve * old[l] > 0:
-            a = up * old[l] if beta == 1.0 else up * float(old[l]) ** 2
-            f[l] = _meeting(a, level, curve, beta) if a > 0 else 0.0
-    _see(f, B, values, sums, floor, beta, keep)
-    return _cost(values, stored, beta)
+    if now - before <= float(fall) + digits * abs(now):
+        return False
+    after = _cost(values[:2], stored, beta)
+    cost = _cost(values[::3], stored, beta)
+    return not after + now <= cost + before + digits * (abs(cost) + abs(before))
 
 
 @compiled(error_model="numpy")
-def rational_sparse(indptr, indices, data, F, A, slope, curve, free, repeats, floor):  # type: ignore[no-untyped-def]
+def _improve(  # type: ignore[no-untyped-def]
+    f, B, values, sums, stored, slope, curve, free, repeats, floor, beta, keep, old, judge
+):
+    # Sweeps over a row, or, should they have raised its objective, one multiplicative update,
+    # the minimum of a majorizer, whose poles are at zero. Returns the row's cost, if so asked.
+    old[:] = f
+    _see(f, B, values, sums, floor, beta, keep)
+    for p in range(values.shape[1]):
+        values[3, p] = values[1, p]
+    _descend(f, B, values, sums, slope, curve, free, repeats, floor, beta, keep)
+    if _rose(f, old, values, stored, slope, curve, beta):
+        f[:] = old
+        _see(f, B, values, sums, floor, beta, keep)
+        for l in range(len(f)):
+            _move(sums, values, B, l, f.dtype.type(0), floor, l, beta, keep)
+            up, level = float(sums[0]), slope[l] + float(sums[2])
+            if free[l] and level + curve * old[l] > 0:
+                a = up * old[l] if beta == 1.0 else up * float(old[l]) ** 2
+                f[l] = _meeting(a, level, curve, beta) if a > 0 else 0.0
+        _see(f, B, values, sums, floor, beta, keep)
+    return _cost(values, stored, beta) if judge else 0.0
+
+
+@compiled(error_model="numpy")
+def rational_sparse(indptr, indices, data, F, A, slope, curve, free, repeats, floor, judge):  # type: ignore[no-untyped-def]
     """Lower the Kullback–Leibler divergence of compressed rows from ``F Aᵀ`` over ``F ≥ 0``.
 
     ``F`` (rows, k) is updated in place, row by row, with A (columns, k) known: up to
@@ -165,8 +191,8 @@ def rational_sparse(indptr, indices, data, F, A, slope, curve, free, repeats, fl
     than Newton's. A row whose objective rose all the same is updated from where it was by the
     multiplicative update, which cannot raise it.
 
-    Returns ``−Σ x log y`` over stored entries at the new F, in float64. Cost O(stored · k ·
-    repeats).
+    Returns ``−Σ x log y`` over stored entries at the new F, in float64, or 0 without ``judge``.
+    Cost O(stored · k · repeats).
 
     Source: coordinate descent after Hsieh & Dhillon (2011), KDD, section 3.2, and Hien &
     Gillis (2021), Journal of Scientific Computing 87, section 3.2, with another model.
@@ -178,8 +204,7 @@ def rational_sparse(indptr, indices, data, F, A, slope, curve, free, repeats, fl
         longest = max(longest, indptr[i + 1] - indptr[i])
     longest = (longest + line - 1) // line * line
     height = (k + BLOCK - 1) // BLOCK * BLOCK
-    table = np.zeros(height * longest, F.dtype)
-    room = np.zeros(5 * longest, F.dtype)
+    table, room = room_for(height * longest, F), room_for(4 * longest, F)
     sums = np.zeros(3, F.dtype)
     spare = np.zeros(k, F.dtype)
     everywhere = np.ones(k, np.bool_)
@@ -188,10 +213,9 @@ def rational_sparse(indptr, indices, data, F, A, slope, curve, free, repeats, fl
         start, stored = indptr[i], indptr[i + 1] - indptr[i]
         n = (stored + line - 1) // line * line
         B = table[: height * n].reshape(height, n)
-        values = room[: 5 * n].reshape(5, n)
-        values[4] = 0
-        values[0, :stored] = data[start : start + stored]
-        values[0, stored:] = 0
+        values = room[: 4 * n].reshape(4, n)
+        for p in range(n):
+            values[0, p] = data[start + p] if p < stored else 0
         for p in range(0, stored, BLOCK):
             gather_block(B, p, A, indices, start + p, min(BLOCK, stored - p))
         B[:, (stored + BLOCK - 1) // BLOCK * BLOCK :] = 0
@@ -199,41 +223,43 @@ def rational_sparse(indptr, indices, data, F, A, slope, curve, free, repeats, fl
         allowed = free[i] if free.shape[0] > 0 else everywhere
         own = slope[i] if slope.shape[0] > 1 else slope[0]
         total += _improve(
-            f, B, values, sums, stored, own, curve, allowed, repeats, floor, 1.0, True, spare
-        )
+            f, B, values, sums, stored, own, curve, allowed,
+            repeats, floor, 1.0, True, spare, judge,
+        )  # fmt: skip
     return total
 
 
 @compiled(error_model="numpy")
-def rational_dense(X, F, A, slope, curve, free, repeats, floor, beta):  # type: ignore[no-untyped-def]
+def rational_dense(X, F, A, slope, curve, free, repeats, floor, beta, judge):  # type: ignore[no-untyped-def]
     """Do as `rational_sparse` for dense rows X (rows, columns), also for Itakura–Saito.
 
     For ``beta`` = 0 the derivative in f is ``slope + curve f + Σ b / y − Σ b x / y²``: the
     first sum belongs to a concave part, and stays what it is at the old f; the second one is
     replaced by one pole ``a / (f + d)²``, below it since 1 / √Σ is concave.
 
-    Returns ``−Σ x log y``, for ``beta`` = 0 ``Σ x / y + log y``. Cost O(rows · columns · k ·
-    repeats).
+    Returns with ``judge`` ``−Σ x log y``, for ``beta`` = 0 ``Σ x / y + log y``, else 0. Cost O(rows
+    · columns · k · repeats).
     """
     rows, k = F.shape
     line = LINE // F.itemsize
     columns = X.shape[1]
     n = (columns + line - 1) // line * line
-    B = np.zeros((k, n), F.dtype)
+    B, values = room_for(k * n, F).reshape(k, n), room_for(4 * n, F).reshape(4, n)
     for p in range(columns):
         for l in range(k):
             B[l, p] = A[p, l]
-    values = np.zeros((5, n), F.dtype)
     sums = np.zeros(3, F.dtype)
     spare = np.zeros(k, F.dtype)
     everywhere = np.ones(k, np.bool_)
     total = 0.0
     for i in range(rows):
         f = F[i]
-        values[0, :columns] = X[i]
+        for p in range(columns):
+            values[0, p] = X[i, p]
         allowed = free[i] if free.shape[0] > 0 else everywhere
         own = slope[i] if slope.shape[0] > 1 else slope[0]
         total += _improve(
-            f, B, values, sums, columns, own, curve, allowed, repeats, floor, beta, False, spare
-        )
+            f, B, values, sums, columns, own, curve, allowed,
+            repeats, floor, beta, False, spare, judge,
+        )  # fmt: skip
     return total

@@ -36,7 +36,7 @@ class Bilinear(Model):
         other = factors[second if name == first else first]
 
         def piece(rows: slice) -> np.ndarray:
-            return kernels.dense_product(other[rows].T, other[rows])
+            return kernels.gram(other[rows])
 
         parts = each(piece, spans(len(other), 2.0 * self.n_components**2))
         return np.sum(parts, axis=0) if len(parts) > 1 else parts[0]

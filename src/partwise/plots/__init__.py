@@ -8,12 +8,14 @@ no display is needed; ``figure.savefig("parts.png")`` writes it.
 from partwise.plots.apportionment import plot_contributions, plot_profiles, plot_q
 from partwise.plots.curves import plot_comparison, plot_history
 from partwise.plots.factor import plot_factor
+from partwise.plots.held_out import plot_held_out
 from partwise.plots.parts import plot_parts
 
 __all__ = [
     "plot_comparison",
     "plot_contributions",
     "plot_factor",
+    "plot_held_out",
     "plot_history",
     "plot_parts",
     "plot_profiles",

@@ -64,10 +64,11 @@ def tick_places(most: int, integer: bool = False) -> MaxNLocator:
 
 def plain_log_ticks(ax: Axes, values: np.ndarray) -> None:
     """Label a logarithmic axis of less than two decades with plain numbers."""
-    from matplotlib.ticker import FuncFormatter, NullLocator
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
     if values.max() < 100.0 * values.min():
-        ax.yaxis.set_major_locator(tick_places(5))
+        wide = values.max() > 5.0 * values.min()
+        ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)) if wide else tick_places(5))
         ax.yaxis.set_minor_locator(NullLocator())
         ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.6g}"))
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from partwise.problem import Problem
 
-__all__ = ["Solver", "State", "affordable", "not_quadratic", "tied", "unfolded"]
+__all__ = ["Solver", "State", "Watch", "affordable", "not_quadratic", "tied", "unfolded"]
 
 # Work of all updates of a factor but the first over that of its product with X, as if X were
 # dense: the answer does not depend on how X is stored. Gillis & Glineur (2012), section 4.
@@ -23,6 +23,18 @@ class State:
     """
 
     done: str | None = None
+
+
+@dataclass(frozen=True)
+class Watch:
+    """What a run looks at: the last objectives, iterations done, how many may come, and
+    ``(next check, limits)`` of `partwise.kernels.nothing_new`.
+    """
+
+    last: list[float]
+    done: int
+    most: int
+    rule: tuple[int, tuple[float, float, float, float]]
 
 
 class Solver(ABC):
@@ -56,6 +68,15 @@ class Solver(ABC):
 
         Returns the penalized objective there if that is known at no cost, else None.
         """
+
+    def steps(self, problem: Problem, state: Any, watch: Watch) -> list[float] | None:
+        """Do several iterations in one call, where calls would take most of the time.
+
+        Ends where the run has something to look at. Returns the objective after each iteration,
+        or None where that is not served: then it is not asked again in this run. The answer has
+        the same bits as that of `step`.
+        """
+        return None
 
     def finish(self, problem: Problem, objective: float, tol: float) -> float:
         """Do what is left at the end, and return the penalized objective.

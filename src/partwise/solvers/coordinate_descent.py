@@ -10,9 +10,9 @@ import numpy as np
 from partwise import kernels
 from partwise._threads import each, held
 from partwise.data import Dense, Sparse
-from partwise.problem import Entries, Normal, Problem
-from partwise.solvers.base import Solver, affordable, not_quadratic, tied, unfolded
-from partwise.solvers.momentum import Momentum
+from partwise.problem import CANCELLATION, Entries, Normal, Problem
+from partwise.solvers.base import Solver, Watch, affordable, not_quadratic, tied, unfolded
+from partwise.solvers.momentum import Momentum, only_signs
 from partwise.solvers.rows import observed_rows
 from partwise.solvers.signed import solve_signed
 
@@ -23,6 +23,10 @@ __all__ = ["CoordinateDescent"]
 # leads back.
 PLAIN, PLAIN_PENALIZED = 3, 5
 
+# Multiplications of entries of X by those of a factor, that is entries times k, that several
+# iterations may do in one call. One of them is never cut into pieces then.
+TOGETHER = 1.6e7
+
 
 class CoordinateDescent(Solver):
     """Cyclic coordinate descent on ``½‖X − X̂‖²`` plus L1 and L2 penalties.
@@ -32,7 +36,8 @@ class CoordinateDescent(Solver):
     iterations, with penalties five, are single sweeps. A step after which the objective is
     higher is undone and taken again without extrapolation, so the objective never rises. When
     all other factors are known, the remaining one is found exactly. A factor that may have any sign
-    is found exactly in every iteration.
+    is found exactly in every iteration; where entries of X are missing or have weights it is swept
+    over, and extrapolated if quadratic penalties hold the scale of all factors.
 
     Parameters
     ----------
@@ -79,7 +84,7 @@ class CoordinateDescent(Solver):
             return not_quadratic(problem)
         if len(problem.model.names) != 2:
             return "entries of X are missing or have weights, and the model is not bilinear"
-        return tied(problem) or unfolded(problem)
+        return tied(problem) or unfolded(problem, signed=True)
 
     def start(self, problem: Problem, rng: Any) -> Momentum:
         penalized = any(
@@ -88,7 +93,7 @@ class CoordinateDescent(Solver):
             for penalty in obeyed
         )
         state = Momentum(plain=PLAIN_PENALIZED if penalized else PLAIN, rng=rng)
-        if self.extrapolate:
+        if self.extrapolate and (problem.quadratic or not problem.signed or _held(problem)):
             state.prepare(problem)
         return state
 
@@ -96,11 +101,44 @@ class CoordinateDescent(Solver):
         order = np.arange(problem.model.n_components)
         if self.shuffle:
             order = state.rng.permutation(order)
-        sweeps = _Sweeps(self, problem, state, order, plain=state.iteration < state.plain)
+        sweeps = _Sweeps(self, problem, state, order, plain=state.early)
         state.begin(problem)
         objective = problem.sweep(sweeps, "normal" if problem.quadratic else "entries")
         assert objective is not None
         return state.judge(problem, objective)
+
+    def steps(self, problem: Problem, state: Momentum, watch: Watch) -> list[float] | None:
+        work = problem.data.size * problem.model.n_components
+        most = min(watch.most, int(TOGETHER / work), 100)
+        product = problem.model.as_product(problem.factors)
+        plain = problem.quadratic and only_signs(problem) and not (problem.signed or self.shuffle)
+        if most < 2 or product is None or not plain or state.idle:
+            return None
+        data: Any = problem.data
+        (W, H), (first, last) = product, problem.free
+        rows = kernels.along_rows(data.array, H) if isinstance(data, Dense) else None
+        if rows is None or W is not problem.factors[first] or H is not problem.factors[last]:
+            return None
+        square = 0.5 * data.sum_of_squares()
+        history = np.array([*watch.last, *[0.0] * most])
+        repeats = tuple(min(self.repeats, affordable(problem, name)) for name in problem.free)
+        done, moved = kernels.descend_dense(
+            *rows, W, H, (state.accepted[first], state.solved[first], state.kept),
+            np.arange(H.shape[1]), repeats, self.shrink, state.pace,
+            (square, CANCELLATION[H.dtype.char]), history, watch.done, watch.rule,
+        )  # fmt: skip
+        found: list[float] = history[len(watch.last) :][:done].tolist()
+        if moved:
+            found.append(state.judge(problem, problem.objective_from(last, moved, "normal")))
+        return found
+
+
+def _held(problem: Problem) -> bool:
+    # Whether penalties hold the scale of every factor: extrapolated along with entries of any
+    # sign it would drift on and on.
+    k, dtype = problem.model.n_components, problem.data.dtype
+    none = Normal(np.zeros((k, k), dtype), np.zeros((1, k), dtype))
+    return all(np.all(np.diag(problem.penalized(name, none).gram) > 0) for name in problem.free)
 
 
 @dataclass
@@ -149,9 +187,11 @@ class _Sweeps:
         self, name: str, rows: slice, F: np.ndarray, entries: Entries, free: np.ndarray
     ) -> float:
         # Every row has a quadratic of its own, that of its known entries.
-        np.maximum(F, 0, out=F)
+        signed = name in self.problem.signed
+        if not signed:
+            np.maximum(F, 0, out=F)
         how = (self.order, self.limits(name))
-        value = observed_rows(F, entries, free, *how, exact=self.exact)[0]
+        value = observed_rows(F, entries, free, *how, exact=self.exact, signed=signed)[0]
         self.state.follow(name, rows, F)
         return value
 

@@ -70,13 +70,13 @@ def as_solver(solver: str | Solver, problem: Problem, *, shuffle: bool = False) 
     UnsupportedCombinationError
         It cannot: what it needs, what is missing, and which solvers can.
     """
-    able = [name for name, make in SOLVERS.items() if make().lacks(problem) is None]
+    able = (name for name, make in SOLVERS.items() if make().lacks(problem) is None)
     if solver == "auto":
-        solver = able[0] if able else "pgd"
+        solver = next(able, "pgd")
     chosen = SOLVERS[solver]() if isinstance(solver, str) else solver
     missing = chosen.lacks(problem)
     if missing is not None:
-        raise unsupported(chosen.name, chosen.needs, missing, able)
+        raise unsupported(chosen.name, chosen.needs, missing, list(able))
     if shuffle and chosen is not solver and isinstance(chosen, CoordinateDescent):
         chosen.shuffle = True
     return chosen

@@ -11,7 +11,7 @@ from partwise import kernels
 from partwise.problem import Entries, Problem, Split
 from partwise.solvers.base import Solver, State, unfolded
 from partwise.solvers.multiplicative import MultiplicativeUpdate, drop_vanishing, lift_zeros
-from partwise.solvers.rational import RationalDescent
+from partwise.solvers.rational import RationalDescent, floor_of_rows
 
 __all__ = ["CyclicDescent", "MirrorDescent", "NewtonMultiplicative", "ScalarNewton"]
 
@@ -46,7 +46,7 @@ class _NewtonDescent(Solver):
         return State()
 
     def step(self, problem: Problem, state: State) -> float | None:
-        floor = problem.factors[problem.free[0]].dtype.type(problem.floor)
+        floor = floor_of_rows(problem)
         steps = (self.repeats, self.inner, self.damped)
 
         def update(

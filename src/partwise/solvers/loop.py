@@ -9,16 +9,18 @@ from typing import Any
 
 import numpy as np
 
+from partwise import kernels
 from partwise._errors import explain
+from partwise.kernels.places import WINDOW
 from partwise.problem import Problem
 from partwise.result import Result
-from partwise.solvers.base import Solver
+from partwise.solvers.base import Solver, Watch
 
 __all__ = ["Progress", "run"]
 
-# The objective is compared with that of so many iterations ago: a single iteration of an
-# extrapolated method may be slow by chance.
-WINDOW = 10
+
+# An iteration that is never reached.
+NEVER = 2**62
 
 
 class Progress:
@@ -58,6 +60,7 @@ class _Verdict:
     converged: bool
     reason: str
     stalled: bool = False
+    kkt: float | None = None  # where it was looked at
 
 
 class _StoppingRule:
@@ -78,26 +81,32 @@ class _StoppingRule:
         self.problem = problem
         self.tol = tol
         self.rounding = float(np.finfo(problem.data.dtype).eps)
-        self.next_check = 0
+        self.exact = float(np.finfo(np.float64).eps) ** 2 * problem.reference
+        self.limits = (tol, self.rounding, (tol / 10) ** 2 * problem.reference, self.exact)
+        self.next_check = 0 if tol > 0 else NEVER
 
     def judge(self, history: list[float]) -> _Verdict | None:
         done = len(history) - 1
         before, now = history[max(0, done - WINDOW)], history[-1]
-        moved = abs(before - now)
-        tiny = (self.tol / 10) ** 2 * self.problem.reference
-        if done >= WINDOW and moved <= self.rounding * abs(now):
+        if self.tol == 0 or kernels.nothing_new(before, now, done, self.next_check, self.limits):
+            return None
+        if done >= WINDOW and abs(before - now) <= self.rounding * abs(now):
             reason = "the objective no longer changes at the precision of the data"
             return _Verdict(False, reason, stalled=True)
-        if now <= np.finfo(np.float64).eps ** 2 * self.problem.reference:
+        if now <= self.exact:
             return _Verdict(True, "the fit is exact")
-        if done < self.next_check or (moved > self.tol * abs(now) and now > tiny):
-            return None
         kkt = self.problem.kkt()
         if kkt <= self.tol:
-            return _Verdict(True, f"the KKT residual {kkt:.2g} is at most tol={self.tol:g}")
+            reason = f"the KKT residual {kkt:.2g} is at most tol={self.tol:g}"
+            return _Verdict(True, reason, kkt=kkt)
         # A check costs about an iteration: look again when there is something new to see.
         self.next_check = done + (WINDOW if done >= WINDOW else 1)
         return None
+
+    def watch(self, history: list[float], max_iter: int) -> Watch:
+        done = len(history) - 1
+        last = history[-WINDOW - 1 :]
+        return Watch(last, done, max_iter - done, (self.next_check, self.limits))
 
 
 def run(
@@ -158,22 +167,29 @@ def run(
 
     if told_to_stop():
         verdict = _Verdict(False, "stopped by the callback")
+    together = callback is None and max_time is None
     while verdict is None:
-        objective = solver.step(problem, state)
-        history.append(problem.objective() if objective is None else objective)
-        seconds.append(time.perf_counter() - begin)
+        several = solver.steps(problem, state, rule.watch(history, max_iter)) if together else None
+        together = several is not None
+        if several is None:
+            objective = solver.step(problem, state)
+            several = [problem.objective() if objective is None else objective]
+        now, before = time.perf_counter() - begin, seconds[-1]
+        history += several
+        seconds += np.linspace(before, now, len(several) + 1)[1:].tolist()
         if told_to_stop():
             verdict = _Verdict(False, "stopped by the callback")
         elif state.done is not None:
             verdict = _Verdict(True, state.done)
-        elif tol > 0 and (verdict := rule.judge(history)) is not None:
+        elif (verdict := rule.judge(history)) is not None:
             break
         elif max_time is not None and seconds[-1] >= max_time:
             verdict = _Verdict(False, f"max_time={max_time:g} s is over")
         elif len(history) > max_iter:
             verdict = _Verdict(False, f"max_iter={max_iter} iterations are done")
     history[-1] = solver.finish(problem, history[-1], tol)
-    kkt = problem.kkt()
+    moved = type(solver).finish is not Solver.finish
+    kkt = problem.kkt() if verdict.kkt is None or moved else verdict.kkt
     # Where nothing changes any more, the residual at the very end decides.
     settled = verdict.stalled and kkt <= max(tol, 10 * rule.rounding**0.5)
     return Result(

@@ -9,20 +9,22 @@ import numpy as np
 
 from partwise import kernels
 from partwise._threads import each, spans
-from partwise.problem import Problem
+from partwise.kernels import places
+from partwise.problem import CANCELLATION, Problem
 from partwise.solvers.base import State
 
-__all__ = ["Momentum"]
+__all__ = ["Momentum", "only_signs"]
 
-# First weight, its division after a rise, its growth and that of its bound after a fall.
-# Ang & Gillis (2019), section 3.4.
-BETA, ETA, GAMMA, GAMMA_BOUND = 0.5, 1.5, 1.01, 1.005
+# The first weight. Ang & Gillis (2019), section 3.4; the other rules are in `kernels.pace`.
+BETA = 0.5
 
 
-def _scalable(obeyed: Any) -> bool:
-    # Whether columns of a factor may be multiplied by any number, at no cost.
+def only_signs(problem: Problem) -> bool:
+    """Return whether columns of any factor may be multiplied by any number > 0, at no cost."""
     return all(
-        p.constraint and p.cone and p.separable == "entries" and p.free() is None for p in obeyed
+        p.constraint and p.cone and p.separable == "entries" and p.free() is None
+        for obeyed in problem.penalties.values()
+        for p in obeyed
     )
 
 
@@ -60,13 +62,8 @@ class Momentum(State):
     positive: bool = False
     steadied: bool = False
     rng: Any = None
-    weight: float = BETA
-    bound: float = 1.0
-    before: float = BETA
-    resting: bool = False
-    iteration: int = 0
-    objective: float = np.inf
-    active: float = 0.0
+    # What the rules go by, see `partwise.kernels.places`.
+    pace: np.ndarray = field(default_factory=lambda: np.zeros(places.SIZE))
     signed: tuple[str, ...] = ()
     # Of all factors but the last: where to return to, and the last solution before it was
     # extrapolated. The last factor is extrapolated at the beginning of a step, so that one
@@ -75,25 +72,45 @@ class Momentum(State):
     solved: dict[str, np.ndarray] = field(default_factory=dict)
     kept: np.ndarray | None = None
 
+    def __post_init__(self) -> None:
+        self.pace[[places.WEIGHT, places.BEFORE, places.BOUND]] = BETA, BETA, 1.0
+        self.pace[places.PLAIN], self.pace[places.OBJECTIVE] = self.plain, np.inf
+
+    @property
+    def active(self) -> float:
+        """The weight of the extrapolation in this iteration; 0 for none."""
+        return float(self.pace[places.ACTIVE])
+
+    @property
+    def early(self) -> bool:
+        """The next iteration is one of the first, which are not extrapolated."""
+        return bool(self.pace[places.ITERATION] < self.plain)
+
+    @property
+    def idle(self) -> bool:
+        """Nothing is extrapolated in this run."""
+        return not self.accepted
+
     def prepare(self, problem: Problem) -> None:
         """Make room for what is remembered, for more than one factor that moves."""
+        eps = float(np.finfo(problem.data.dtype).eps)
+        self.pace[places.SLACK] = 10 * eps / CANCELLATION[problem.data.dtype.char]
         self.signed = problem.signed
         if len(problem.free) > 1:
             *others, last = problem.free
             self.accepted = {name: problem.factors[name].copy() for name in others}
             self.solved = {name: problem.factors[name].copy() for name in others}
             self.kept = problem.factors[last].copy()
-            self.steadied = self.steadied and all(map(_scalable, problem.penalties.values()))
+            self.steadied = self.steadied and only_signs(problem)
 
     def begin(self, problem: Problem) -> None:
         """Extrapolate the last factor, which enters the updates of the others."""
         if self.steadied and self.kept is not None:
             self._steady(problem)
-        early = self.iteration < self.plain
-        self.iteration += 1
-        idle = self.kept is None or len(problem.free) == 1
-        self.active = 0.0 if early or self.resting or idle else self.weight
-        if not idle:
+        kernels.set_out(self.pace)
+        if self.idle:
+            self.pace[places.ACTIVE] = 0
+        else:
             F, kept = problem.factors[problem.free[-1]], self.kept
             assert kept is not None
 
@@ -132,23 +149,14 @@ class Momentum(State):
 
     def judge(self, problem: Problem, objective: float) -> float:
         """Keep the step or undo it, and return the objective."""
-        if self.kept is None or len(problem.free) == 1:
+        if self.idle:
             return objective
-        if objective > self.objective and self.active:
+        if kernels.settle(self.pace, objective):
             for name, place in self.accepted.items():
                 problem.factors[name][...] = place
                 self.solved[name][...] = place
             problem.factors[problem.free[-1]][...] = self.kept
-            self.bound = self.before
-            self.weight /= ETA
-            self.resting = True
-            return self.objective
-        if self.active:
-            self.before = self.weight
-            self.weight = min(self.bound, GAMMA * self.weight)
-            self.bound = min(1.0, GAMMA_BOUND * self.bound)
-        self.resting = False
-        for name, place in self.accepted.items():
-            place[...] = problem.factors[name]
-        self.objective = min(objective, self.objective)
-        return self.objective
+        else:
+            for name, place in self.accepted.items():
+                place[...] = problem.factors[name]
+        return float(self.pace[places.OBJECTIVE])

@@ -49,7 +49,7 @@ def project_rows(problem: Problem, *, tol: float, max_iter: int) -> int:
         return _together(problem, tol, max_iter)
     if problem.loss.powers is None:
         return _one_by_one(problem, tol, max_iter)
-    if not problem.data.complete and problem.loss.quadratic and not problem.signed:
+    if not problem.data.complete and problem.loss.quadratic:
         return _together(problem, tol, max_iter) if tied(problem) else _exactly(problem)
     free = problem.free_entries(name)
     held = F.copy() if free.shape[0] else None
@@ -81,7 +81,9 @@ def _exactly(problem: Problem) -> int:
 
     def solve(name: str, rows: slice, F: np.ndarray, entries: Entries, free: np.ndarray) -> float:
         F[...] = np.where(free, 0, F) if free.shape[0] else 0
-        value, undone = observed_rows(F, entries, free, order, (1, 0.0), exact=True)
+        signed = name in problem.signed
+        how = (order, (1, 0.0))
+        value, undone = observed_rows(F, entries, free, *how, exact=True, signed=signed)
         left.append(undone)
         return value
 

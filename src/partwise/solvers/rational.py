@@ -12,7 +12,12 @@ from partwise.solvers.base import Solver, tied, unfolded
 from partwise.solvers.momentum import Momentum
 from partwise.solvers.multiplicative import lift_zeros
 
-__all__ = ["RationalDescent"]
+__all__ = ["RationalDescent", "floor_of_rows"]
+
+
+def floor_of_rows(problem: Problem) -> Any:
+    """Return the floor of the model for kernels that divide by products of two entries of it."""
+    return problem.factors[problem.free[0]].dtype.type(max(problem.floor, 1e-150))
 
 
 class RationalDescent(Solver):
@@ -76,20 +81,21 @@ class RationalDescent(Solver):
 
     def step(self, problem: Problem, state: Momentum) -> float:
         state.begin(problem)
-        floor = problem.factors[problem.free[0]].dtype.type(problem.floor)
+        floor = floor_of_rows(problem)
         repeats = self.repeats or (2 if problem.loss.degree == 1 else 3)
 
         def update(
             name: str, rows: slice, F: np.ndarray, entries: Entries, free: np.ndarray
         ) -> float:
             data: Any = entries.data
+            judge = name == problem.free[-1]  # the objective is that after the last factor
             how = (entries.slope.astype(F.dtype), entries.curve, free, repeats, floor)
             if data.is_sparse:
                 stored = (data.indptr, data.indices, data.stored)
-                cost = kernels.rational_sparse(*stored, F, entries.design, *how)
+                cost = kernels.rational_sparse(*stored, F, entries.design, *how, judge)
             else:
                 beta = problem.loss.degree
-                cost = kernels.rational_dense(data.array, F, entries.design, *how, beta)
+                cost = kernels.rational_dense(data.array, F, entries.design, *how, beta, judge)
             if entries.of_loss is not None:
                 cost += kernels.inner(F, entries.of_loss)
             state.follow(name, rows, F)

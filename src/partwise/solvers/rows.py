@@ -28,22 +28,25 @@ def observed_rows(
     limits: tuple[int, float],
     *,
     exact: bool,
+    signed: bool = False,
 ) -> tuple[float, int]:
     """Sweep over rows of a factor in place, or solve them exactly, for weighted squares.
 
     ``limits``: sweeps at most, and the share of the change of the first one at which they end.
-    Returns half the weighted squares that are left, and how many rows were not solved.
+    ``signed``: entries may have any sign; else all are ≥ 0. Returns half the weighted squares that
+    are left, and how many rows were not solved.
     """
     data: Any = entries.data
     A = np.ascontiguousarray(entries.design)
     slope, curve = entries.slope[0].astype(F.dtype), F.dtype.type(entries.curve)
+    lowest = -np.inf if signed else 0.0
     how = (A, F, slope, curve, free, order)
     if not (exact or data.is_sparse) and F.shape[1] <= FEW:
         products = _grams(data.weights, A), data.weighed() @ A, data.row_squares
-        end = (limits, *products, CANCELLATION[F.dtype.char])
+        end = ((*limits, lowest), *products, CANCELLATION[F.dtype.char])
         return kernels.observed_by_products(data.array, data.weights, *how, *end), 0
     tolerance = 16 * float(np.finfo(F.dtype).eps) if exact else 0.0
-    few = min(limits[0], REPEATS), limits[1]
+    few = min(limits[0], REPEATS), limits[1], lowest
     if data.is_sparse:
         stored = (data.indptr, data.indices, data.stored, data.weights)
         return kernels.observed_sparse(*stored, *how, few, tolerance)

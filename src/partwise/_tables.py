@@ -1,0 +1,30 @@
+"""Rows of numbers as aligned text and as data frames."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from partwise._errors import explain
+
+__all__ = ["aligned", "frame"]
+
+
+def aligned(rows: list[list[str]]) -> list[str]:
+    """Return one line for each row of cells: the first column to the left, others to the right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = []
+    for first, *rest in rows:
+        cells = [text.rjust(width) for text, width in zip(rest, widths[1:], strict=True)]
+        lines.append("  ".join([first.ljust(widths[0]), *cells]))
+    return lines
+
+
+def frame(rows: list[dict[str, Any]]) -> Any:
+    """Return the rows as a pandas DataFrame; ImportError without pandas."""
+    try:
+        import pandas
+    except ImportError as error:
+        todo = 'Run: pip install "partwise[files]", or use table(), which has the same rows.'
+        message = explain("to_frame", "no pandas", "pandas 2.2 or later", todo)
+        raise ImportError(message) from error
+    return pandas.DataFrame(rows)

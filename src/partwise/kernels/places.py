@@ -1,0 +1,27 @@
+"""Where the numbers of a run stand that kernels share with solvers; loads no compiler."""
+
+from __future__ import annotations
+
+__all__ = [
+    "ACTIVE",
+    "BEFORE",
+    "BOUND",
+    "ITERATION",
+    "OBJECTIVE",
+    "PLAIN",
+    "RESTING",
+    "SIZE",
+    "SLACK",
+    "WEIGHT",
+    "WINDOW",
+]
+
+# Weight of the next extrapolation and its bound, the weight of the last one that went well, the
+# weight in use (0: none), whether the last step was undone, iterations done, the first of them
+# that are not extrapolated, the lowest objective, and by how much of itself rounding may raise it.
+WEIGHT, BOUND, BEFORE, ACTIVE, RESTING, ITERATION, PLAIN, OBJECTIVE, SLACK = range(9)
+SIZE = 9
+
+# The objective is compared with that of so many iterations ago: a single iteration of an
+# extrapolated method may be slow by chance.
+WINDOW = 10

@@ -1,0 +1,370 @@
+"""The loss on entries that a fit did not see, for several numbers of components."""
+
+from __future__ import annotations
+
+import inspect
+import time
+import warnings
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from numbers import Integral
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from joblib import Parallel, delayed
+from sklearn.base import clone
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils.validation import check_array
+
+from partwise._errors import explain
+from partwise._tables import aligned, frame
+from partwise._threads import one_pool
+from partwise.data import as_data
+from partwise.estimators import _runs
+from partwise.estimators._base import BaseNMF
+from partwise.losses import as_loss
+from partwise.select.held_out import HeldOutEntries
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+__all__ = ["CrossValLoss", "cross_val_loss"]
+
+
+@dataclass(frozen=True, repr=False)
+class CrossValLoss:
+    """What `cross_val_loss` found; printed, it is a table.
+
+    Attributes
+    ----------
+    n_components : ndarray of int, of shape (n_ks,)
+        The numbers of components, in rising order.
+    held_out, fitted : ndarray of shape (n_ks, n_splits)
+        The mean loss per entry, of those that were held out and of those that were fitted.
+    n_iter, converged, seconds : ndarray of shape (n_ks, n_splits)
+        Of the fits: iterations, whether the stopping rule held, and time.
+    loss : str
+        The loss, in words.
+    n_components_min : int
+        Where the mean of ``held_out`` over the splits is lowest.
+    n_components_1se : int
+        The smallest number whose mean is within one standard error of the lowest one, the
+        standard error being that of the mean of the splits there.
+    """
+
+    n_components: np.ndarray
+    held_out: np.ndarray
+    fitted: np.ndarray
+    n_iter: np.ndarray
+    converged: np.ndarray
+    seconds: np.ndarray
+    loss: str
+
+    @property
+    def n_components_min(self) -> int:
+        return int(self.n_components[np.argmin(self.held_out.mean(axis=1))])
+
+    @property
+    def n_components_1se(self) -> int:
+        means, errors = self.held_out.mean(axis=1), _standard_errors(self.held_out)
+        lowest = int(np.argmin(means))
+        return int(self.n_components[np.argmax(means <= means[lowest] + errors[lowest])])
+
+    def table(self, by: str = "split") -> list[dict[str, Any]]:
+        """Return the numbers as a list of rows.
+
+        Parameters
+        ----------
+        by : {"split", "n_components"}, default="split"
+            One row for each number of components and split, or for each number the means over its
+            splits; there ``held_out_error`` is the standard error of ``held_out_loss``, and
+            ``converged`` the number of fits that did.
+
+        Returns
+        -------
+        list of dict
+            ``n_components``, ``split``, the mean ``held_out_loss`` and ``fitted_loss`` per
+            entry, ``n_iter``, ``converged`` and ``seconds`` of the fit.
+        """
+        if by not in ("split", "n_components"):
+            raise ValueError(explain("by", repr(by), "'split' or 'n_components'"))
+        columns = {
+            "held_out_loss": self.held_out,
+            "fitted_loss": self.fitted,
+            "n_iter": self.n_iter,
+            "converged": self.converged,
+            "seconds": self.seconds,
+        }
+        splits = self.held_out.shape[1]
+        if by == "split":
+            return [
+                {"n_components": int(k), "split": split}
+                | {name: values[place, split].item() for name, values in columns.items()}
+                for place, k in enumerate(self.n_components)
+                for split in range(splits)
+            ]
+        means = {name: values.mean(axis=1) for name, values in columns.items()}
+        means |= {"held_out_error": _standard_errors(self.held_out)}
+        means |= {"converged": self.converged.sum(axis=1)}
+        return [
+            {"n_components": int(k), "splits": splits}
+            | {name: values[place].item() for name, values in means.items()}
+            for place, k in enumerate(self.n_components)
+        ]
+
+    def to_frame(self, by: str = "split") -> Any:
+        """Return `table` as a pandas DataFrame.
+
+        Parameters
+        ----------
+        by : {"split", "n_components"}, default="split"
+            As for `table`.
+
+        Returns
+        -------
+        pandas.DataFrame
+
+        Raises
+        ------
+        ImportError
+            Without pandas.
+        """
+        return frame(self.table(by))
+
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """Draw the held-out and the fitted loss against the number of components.
+
+        Parameters
+        ----------
+        ax : matplotlib.axes.Axes, optional
+            Where to draw; by default on a new figure.
+
+        Returns
+        -------
+        matplotlib.axes.Axes
+            What `partwise.plots.plot_held_out` makes.
+        """
+        from partwise.plots import plot_held_out
+
+        return plot_held_out(self, ax)
+
+    def __repr__(self) -> str:
+        marks = {self.n_components_1se: "one standard error", self.n_components_min: "minimum"}
+        head = ["k", "held out", "± s.e.", "fitted", "iterations", "converged", "seconds", ""]
+        cells = [
+            [
+                str(row["n_components"]),
+                f"{row['held_out_loss']:.5g}",
+                f"{row['held_out_error']:.1e}",
+                f"{row['fitted_loss']:.5g}",
+                f"{row['n_iter']:.0f}",
+                f"{row['converged']} of {row['splits']}",
+                f"{row['seconds']:.2g}",
+                marks.get(row["n_components"], ""),
+            ]
+            for row in self.table("n_components")
+        ]
+        splits = self.held_out.shape[1]
+        title = f"{self.loss} per entry, means of {splits} splits"
+        return "\n".join([title, "", *aligned([head, *cells])])
+
+
+def _standard_errors(values: np.ndarray) -> np.ndarray:
+    # Of the means of rows; of one value there is none, and none is taken.
+    count = values.shape[1]
+    return values.std(axis=1, ddof=1) / count**0.5 if count > 1 else np.zeros(len(values))
+
+
+# --- the fits ------------------------------------------------------------------------------
+
+
+def cross_val_loss(
+    estimator: Any,
+    X: Any,
+    n_components: Iterable[int],
+    *,
+    cv: int | HeldOutEntries = 5,
+    weights: Any = None,
+    method: str = "missing",
+    n_jobs: int | None = None,
+) -> CrossValLoss:
+    """Fit for several numbers of components without some entries of X, and tell the loss there.
+
+    What is told is the mean of the loss d of the estimator, without penalties, over the entries
+    that were held out, ``Σ v d(x, (W H)) / Σ v`` with the weights v, and the same over those that
+    were fitted. The first has its minimum where more components begin to fit noise.
+
+    Parameters
+    ----------
+    estimator : NMF or another estimator of this package
+        Its parameters are those of every fit; it is not fitted itself.
+    X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        As for the estimator; what is missing is never held out.
+    n_components : iterable of int
+        The numbers of components to try.
+    cv : int or HeldOutEntries, default=5
+        The splits, the same for every number of components; an int is ``HeldOutEntries(cv,
+        random_state=0)``.
+    weights : {array-like, sparse matrix}, optional
+        Of the entries of X, as in `NMF.fit`.
+    method : {"missing", "folds"}, default="missing"
+        "missing": each fit sees X with the held-out entries missing. "folds", for
+        ``scheme="blocks"`` and X that is known everywhere: the fit sees the rows and columns
+        outside of the block alone; then W of the rows of the block is found from its other columns,
+        and H of its columns from its other rows, by `transform`, and their product
+        predicts the block. No fit has missing entries, so that this serves every storage and
+        loss, large sparse X whose zeros are data among them, and `MiniBatchNMF`.
+    n_jobs : int or None, default=None
+        Threads for fits side by side. Results do not depend on it.
+
+    Returns
+    -------
+    CrossValLoss
+        A table when printed; `CrossValLoss.plot` draws the curves.
+
+    Raises
+    ------
+    ValueError
+        Parameters out of their range; a method that does not go with X, ``cv`` or the estimator.
+
+    Warns
+    -----
+    ConvergenceWarning
+        Some fits did not converge: once, with how many.
+
+    See Also
+    --------
+    HeldOutEntries : The splits.
+
+    Notes
+    -----
+    Cost: one fit for each number and split, of data with missing entries or of a part of X. Of
+    sparse X neither X nor its reconstruction is made dense, except with ``method="missing"``
+    where unstored entries are zeros (see `HeldOutEntries`). A model entry of zero over a count
+    above zero has an infinite divergence; it is taken at the floor of 1e-30 times the mean (1e-12
+    in float32) and dominates.
+
+    For the splits of rows alone, which tell about new samples of known components, use `score`.
+
+    References
+    ----------
+    Wold (1978), Technometrics 20, 397-405. "folds": Owen & Perry (2009), Annals of Applied
+    Statistics 3, 564-594, section 5. One standard error: Breiman, Friedman, Olshen & Stone (1984),
+    Classification and Regression Trees, section 3.4.3.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from partwise import NMF, cross_val_loss
+    >>> rng = np.random.default_rng(0)
+    >>> X = rng.poisson(20 * rng.gamma(1, size=(60, 2)) @ rng.gamma(1, size=(2, 30)))
+    >>> found = cross_val_loss(NMF(beta_loss="poisson", max_iter=1000), X, [1, 2, 3, 4], cv=3)
+    >>> found.n_components_min
+    2
+    """
+    if not isinstance(estimator, BaseNMF):
+        got = type(estimator).__name__
+        raise TypeError(explain("estimator", got, "an estimator of partwise, such as NMF()"))
+    ks, cv = _numbers(n_components), _splitter(cv)
+    if method not in ("missing", "folds"):
+        raise ValueError(explain("method", repr(method), "'missing' or 'folds'"))
+    floats = [np.float64, np.float32]
+    X = check_array(X, accept_sparse="csr", dtype=floats, ensure_all_finite=False)
+    if method == "missing":
+        tasks = _with_missing(estimator, X, weights, ks, cv)
+    else:
+        tasks = _with_folds(estimator, X, weights, ks, cv)
+    # Around all of them: in threads of their own they would undo each other's filters.
+    with warnings.catch_warnings(), one_pool(share=n_jobs in (None, 1)):
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        rows = Parallel(n_jobs=n_jobs, prefer="threads")(tasks)
+    # The splits one after the other, each with all numbers.
+    columns = [np.array(column).reshape(-1, len(ks)).T for column in zip(*rows, strict=True)]
+    names = ("held_out", "fitted", "n_iter", "converged", "seconds")
+    told: dict[str, Any] = dict(zip(names, columns, strict=True))
+    found = CrossValLoss(np.array(ks), **told, loss=as_loss(estimator.beta_loss).name)
+    undone = int(np.count_nonzero(~found.converged))
+    if undone and estimator.tol > 0:
+        message = f"cross_val_loss: {undone} of {len(rows)} fits did not converge. Raise max_iter."
+        _runs.warn(message, ConvergenceWarning)
+    return found
+
+
+def _numbers(n_components: Any) -> list[int]:
+    ks = list(n_components) if isinstance(n_components, Iterable) else [n_components]
+    whole = all(isinstance(k, Integral) and not isinstance(k, bool) and int(k) >= 1 for k in ks)
+    if not ks or not whole or len(set(ks)) < len(ks):
+        raise ValueError(explain("n_components", repr(n_components), "different integers ≥ 1"))
+    return sorted(map(int, ks))
+
+
+def _splitter(cv: Any) -> HeldOutEntries:
+    if isinstance(cv, HeldOutEntries):
+        return cv
+    if isinstance(cv, Integral):
+        return HeldOutEntries(int(cv), random_state=0)
+    raise TypeError(explain("cv", repr(cv), "a number of splits, or HeldOutEntries(...)"))
+
+
+def _with_missing(est: Any, X: Any, weights: Any, ks: list[int], cv: Any) -> Iterator[Any]:
+    if "weights" not in inspect.signature(est.fit_transform).parameters:
+        got = type(est).__name__
+        todo = "Use method='folds' with HeldOutEntries(scheme='blocks')."
+        raise ValueError(explain("method='missing'", got, "an estimator that takes weights", todo))
+    splits = cv.split(X, weights, unstored=getattr(est, "unstored", "zero"))
+    return (delayed(_fit_with_missing)(est, X, *pair, k) for pair in splits for k in ks)
+
+
+def _fit_with_missing(est: Any, X: Any, known: Any, held: Any, k: int) -> tuple[float, ...]:
+    model, seconds = _fitted(est, X, k, weights=known)
+    seen, hidden = (as_data(model._check_data(X, reset=False, weights=V)) for V in (known, held))
+    loss = _runs.misfit(model, hidden, model.W_, model.components_) / hidden.mass
+    return loss, *_told(model, seen.mass, seconds)
+
+
+def _fitted(est: Any, X: Any, k: int, **params: Any) -> tuple[Any, float]:
+    model, begin = clone(est).set_params(n_components=k), time.perf_counter()
+    model.fit(X, **params)
+    return model, time.perf_counter() - begin
+
+
+def _told(model: Any, mass: float, seconds: float) -> tuple[float, ...]:
+    # What the columns of the result are, after the held-out loss.
+    fitted = 0.5 * float(model.reconstruction_err_) ** 2 / mass
+    return fitted, model.n_iter_, bool(model.converged_), seconds
+
+
+def _with_folds(est: Any, X: Any, weights: Any, ks: list[int], cv: Any) -> Iterator[Any]:
+    whole = clone(est)._check_data(X, reset=True)
+    missing = not as_data(whole).complete or getattr(est, "unstored", "zero") == "missing"
+    if weights is not None or missing:
+        todo = "Use method='missing'."
+        got = "weights, or X with missing entries"
+        raise ValueError(explain("method='folds'", got, "X that is known everywhere", todo))
+    blocks = cv.blocks(X.shape)
+    return (delayed(_fit_with_folds)(est, whole, *block, k) for block in blocks for k in ks)
+
+
+def _fit_with_folds(
+    est: Any, X: Any, rows: np.ndarray, columns: np.ndarray, k: int
+) -> tuple[float, ...]:
+    seen, block = X[~rows][:, ~columns], X[rows][:, columns]
+    model, seconds = _fitted(est, seen, k)
+    W = model.transform(X[rows][:, ~columns])
+    H = _turned(model).transform(X[~rows][:, columns].T).T
+    loss = _runs.misfit(model, block, W, H) / as_data(block).mass
+    return loss, *_told(model, as_data(seen).mass, seconds)
+
+
+def _turned(model: Any) -> Any:
+    # The same for Xᵀ, with the known factor of its own: W and H change places.
+    alpha_H = model.alpha_W if model.alpha_H == "same" else model.alpha_H
+    found = clone(model).set_params(
+        alpha_W=alpha_H,
+        alpha_H=model.alpha_W,
+        penalty_W=model.penalty_H,
+        penalty_H=model.penalty_W,
+    )
+    found.components_ = np.ascontiguousarray(model.W_.T)
+    found.n_features_in_ = len(model.W_)
+    return found
