@@ -59,6 +59,7 @@ EXAMPLES = [
     "plot_losses.py",
     "plot_penalties.py",
     "plot_nnls.py",
+    "plot_air.py",
 ]
 sphinx_gallery_conf = {
     "examples_dirs": "../examples",
