@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from scipy.optimize import minimize
+from sklearn.exceptions import ConvergenceWarning
 
 from partwise import NMF, PositiveMatrixFactorization
 from partwise.apportionment import displacement
@@ -95,7 +96,7 @@ def test_larger_rises_go_further(found):
     assert found.swaps.shape == (4, 2)
     assert not found.swaps.any()
     assert 0 <= found.largest_decrease < 0.01
-    assert found.unconverged == 0
+    assert found.unfinished == 0
 
 
 def test_interval_covers_the_truth_as_often_as_two_standard_deviations():
@@ -155,6 +156,24 @@ def test_a_model_that_is_no_minimum_is_told():
     with pytest.warns(UserWarning, match="The model is no minimum"):
         ends = displacement(model, dq_max=[4], species=[0])
     assert ends.largest_decrease > 1
+
+
+def test_an_entry_that_nothing_holds_is_told():
+    # Of the last species nothing is known where the second source is, so that this may emit any
+    # amount of it.
+    rng = np.random.default_rng(0)
+    G = np.kron(np.eye(2), rng.gamma(2, size=(20, 1)) + 0.5)
+    F = np.array([[2.0, 0, 1, 1], [0, 2, 1, 1]])
+    X = G @ F + 0.05 * rng.standard_normal((40, 4))
+    X[20:, 3] = np.nan
+    start = {"init": "custom", "n_init": 1}
+    model = PositiveMatrixFactorization(2, robust=False, **start)
+    model.fit(X, uncertainty=np.full(X.shape, 0.05), W=G, H=F)
+    second = int(np.argmax(model.components_[:, 1]))
+    with pytest.warns(ConvergenceWarning, match="ends not found"):
+        ends = displacement(model, dq_max=[4], species=[3])
+    assert ends.unfinished > 0
+    assert ends.upper[0][second, 3] > 100 * model.components_[1 - second, 3]
 
 
 def test_picture(fitted, found):

@@ -201,20 +201,17 @@ def bootstrap(
     >>> bootstrap(model, 20, random_state=0).mapping.tolist()
     [[20, 0, 0], [0, 20, 0]]
     """
-    drawn = Resamples(model, n_resamples, block_size, n_init, random_state)
-    if not -1 <= threshold < 1:
-        raise ValueError(explain("threshold", f"{threshold:g}", "a number from -1 to below 1"))
-    found = drawn.each(n_jobs, lambda number: drawn.fit(number))
+    drawn = Resamples(model, n_resamples, block_size, n_init, random_state, threshold)
+    found = drawn.each(n_jobs, drawn.fit)
     p, m = model.components_.shape
     profiles = np.full((n_resamples, p, m), np.nan)
     mapping = np.zeros((p, p + 1), np.int64)
     for number, fit in enumerate(found):
-        targets, likeness = fit.mapped(threshold)
-        np.add.at(mapping, (np.arange(p), targets), 1)
+        np.add.at(mapping, (np.arange(p), fit.targets), 1)
         for factor in range(p):
-            mine = np.flatnonzero(targets == factor)
+            mine = np.flatnonzero(fit.targets == factor)
             if mine.size:
-                best = mine[np.argmax(likeness[mine, factor])]
+                best = mine[np.argmax(fit.likeness[mine, factor])]
                 profiles[number, factor] = fit.H[best]
     converged = np.array([fit.converged for fit in found])
     if not converged.all():
@@ -239,22 +236,17 @@ def bootstrap(
 class Refit:
     """A model of one resample: the rows that were drawn, and factors in the order of the model's.
 
-    ``H`` (p, n_features) is in the unit of X, for contributions W with mean 1.
+    ``H`` (p, n_features) is in the unit of X, for contributions W with mean 1. ``targets`` (p,) are
+    the factors of the model that these are mapped to, p for none, by the correlations ``likeness``.
     """
 
     rows: np.ndarray
     W: np.ndarray
     H: np.ndarray
-    base_W: np.ndarray
+    targets: np.ndarray
+    likeness: np.ndarray
     q_true: float
     converged: bool
-
-    def mapped(self, threshold: float) -> tuple[np.ndarray, np.ndarray]:
-        """Return the factor of the model for each of these, p for none, and correlations."""
-        likeness = correlations(self.W, self.base_W)
-        best = np.argmax(likeness, axis=1)
-        enough = likeness[np.arange(len(best)), best] > threshold
-        return np.where(enough, best, len(best)), likeness
 
 
 class Resamples:
@@ -267,8 +259,11 @@ class Resamples:
         block_size: int | None,
         n_init: int | None,
         random_state: Any,
+        threshold: float = 0.6,
     ) -> None:
-        self.model = checked_model(model, "bootstrap")
+        self.model, self.threshold = checked_model(model, "bootstrap"), threshold
+        if not -1 <= threshold < 1:
+            raise ValueError(explain("threshold", f"{threshold:g}", "a number from -1 to below 1"))
         for name, value in (("n_resamples", count), ("n_init", n_init), ("block_size", block_size)):
             if value is not None and value < 1:
                 raise ValueError(explain(name, value, "an integer ≥ 1"))
@@ -298,7 +293,7 @@ class Resamples:
         return np.asarray(self.seen[places % n])
 
     def fit(self, number: int) -> Refit:
-        """Fit the model of a resample."""
+        """Fit the model of a resample, and map its factors."""
         rows, model = self.rows(number), self.model
         base_W = model.W_[rows]
         seed = int(np.random.default_rng([self.seed, number, 1]).integers(2**31 - 1))
@@ -316,9 +311,13 @@ class Resamples:
         W = outcome.W / means
         H = outcome.components.astype(np.float64) * units * means[:, None]
         z = measured.scaled_residuals(W @ H)
-        order = matched(correlations(W, base_W))
-        q_true = float(np.nansum(z * z))
-        return Refit(rows, W[:, order], H[order], base_W, q_true, outcome.converged)
+        likeness = correlations(W, base_W)
+        order = matched(likeness)
+        W, H, likeness = W[:, order], H[order], likeness[order]
+        best = np.argmax(likeness, axis=1)
+        enough = likeness[np.arange(len(best)), best] > self.threshold
+        targets = np.where(enough, best, len(best))
+        return Refit(rows, W, H, targets, likeness, float(np.nansum(z * z)), outcome.converged)
 
 
 def block_length(X: Any) -> int:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from partwise._tables import frame
+from partwise._threads import one_pool
 from partwise.apportionment._base import (
     Base,
     checked_levels,
@@ -175,15 +176,16 @@ def bootstrap_displacement(
     >>> int(found.accepted.sum())
     5
     """
-    base = Base.of(model, "bootstrap_displacement")
+    with one_pool(share=False):
+        base = Base.of(model, "bootstrap_displacement")
     levels = checked_levels(dq_max)
-    drawn = Resamples(model, n_resamples, block_size, n_init, random_state)
+    drawn = Resamples(model, n_resamples, block_size, n_init, random_state, threshold)
     chosen = chosen_entries(base, species)
     own = np.arange(len(model.components_))
 
     def one(number: int) -> tuple[str, Displacement | None]:
         fit = drawn.fit(number)
-        if not np.array_equal(fit.mapped(threshold)[0], own):
+        if not np.array_equal(fit.targets, own):
             return "unmapped", None
         return _displaced(base, fit, levels, chosen)
 

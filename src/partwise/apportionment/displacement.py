@@ -59,8 +59,8 @@ class Displacement:
         minimum, and all of this says little.
     jumps : int
         Intervals that end where Q jumps from below the wanted rise to above it.
-    unconverged : int
-        Displacements after which other entries were still moving.
+    unfinished : int
+        Minima that were not reached, and ends that were not found.
     species : list
         Names of the columns, or their numbers.
     """
@@ -72,7 +72,7 @@ class Displacement:
     swaps: np.ndarray
     largest_decrease: float
     jumps: int
-    unconverged: int
+    unfinished: int
     species: list[Any] = field(repr=False)
 
     def table(self) -> list[dict[str, Any]]:
@@ -162,7 +162,7 @@ def displacement(
     Warns
     -----
     ConvergenceWarning
-        Other entries were still moving after some displacements.
+        Some minima were not reached, or ends not found.
     UserWarning
         Q fell by more than a percent, and a tenth of the least rise: the model is no minimum.
 
@@ -194,23 +194,22 @@ def displacement(
     >>> bool(np.all(found.lower[0] <= found.upper[0]))
     True
     """
-    base = Base.of(model, "displacement")
     levels = checked_levels(dq_max)
-    place = base.refined(LEFT * levels[0])
-    decrease = max(0.0, 2 * (base.half_q() - place.half_q))
-    chosen = chosen_entries(base, species)
     with one_pool(share=False):
-        ends = displaced(base, place, levels, chosen, n_jobs)
-    found = collected(base, place, levels, ends, decrease)
+        base = Base.of(model, "displacement")
+        place = base.refined(LEFT * levels[0])
+        decrease = max(0.0, 2 * (base.half_q() - place.half_q))
+        ends = displaced(base, place, levels, chosen_entries(base, species), n_jobs)
+        found = collected(base, place, levels, ends, decrease)
     _warn_about(found, 2 * place.half_q)
     return found
 
 
 def _warn_about(found: Displacement, q: float) -> None:
-    if found.unconverged:
+    if found.unfinished:
         warn(
-            f"displacement: after {found.unconverged} displacements other entries were still "
-            "moving. Intervals are too narrow there.",
+            f"displacement: {found.unfinished} minima were not reached or ends not found. "
+            "Intervals may be too narrow there.",
             ConvergenceWarning,
         )
     if fell(found, q):
@@ -270,7 +269,7 @@ class End:
     swapped: list[np.ndarray] = field(default_factory=list)
     lowest: float = 0.0
     jumps: int = 0
-    unconverged: int = 0
+    unfinished: int = 0
 
 
 def displaced(
@@ -310,7 +309,7 @@ def collected(
         swaps=swaps,
         largest_decrease=max(decrease, -lowest),
         jumps=sum(end.jumps for end in ends),
-        unconverged=sum(end.unconverged for end in ends),
+        unfinished=sum(end.unfinished for end in ends),
         species=labels(base.model),
     )
 
@@ -358,14 +357,15 @@ class _Search:
         surface = ProfiledQ(self.base.X, self.base.V, tilt)
         place = surface.minimize(self.here.place, tol=LEFT * level)
         rise = 2 * (place.half_q - self.start.half_q)
-        self.end.unconverged += not place.converged
+        self.end.unfinished += not place.converged
         self.end.lowest = min(self.end.lowest, rise)
         return _Point(slope, place, place.entry(*self.entry), rise)
 
     def _value(self, level: float) -> float:
         # The entry where Q has risen by ``level``; ``here`` is below that before and, unless it
         # is hit, after.
-        beyond = next((point for point in self.above if point.rise > level), None)
+        above = (p for p in self.above if p.rise > level and p.slope > self.here.slope)
+        beyond = next(above, None)
         for _ in range(SEARCH):
             if self._at_zero():
                 return 0.0
@@ -379,7 +379,7 @@ class _Search:
                 self.above.insert(0, point)
             else:
                 self.here = point
-        self.end.jumps += 1
+        self.end.unfinished += 1
         return self.here.value
 
     def _hit(self, point: _Point, level: float) -> bool:

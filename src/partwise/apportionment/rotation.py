@@ -186,19 +186,20 @@ def rotations(
     >>> bool(np.all(found.dq >= 0))
     True
     """
-    base = Base.of(model, "rotations")
     given = np.asarray(strengths, np.float64).reshape(-1)
     if given.size == 0 or not np.isfinite(given).all():
         raise ValueError(explain("strengths", repr(strengths), "finite numbers"))
     if not 0 < pull < np.inf:
         raise ValueError(explain("pull", f"{pull:g}", "a number > 0"))
     with one_pool(share=False):
+        base = Base.of(model, "rotations")
         place = base.refined(LEFT * base.half_q())
         places = [_rotated(base, place, float(strength), pull) for strength in given]
+        found = _collected(base, place, given, places)
     left = sum(not place.converged for place in places)
     if left:
         warn(f"rotations: {left} of {len(places)} minima were not reached.", ConvergenceWarning)
-    return _collected(base, place, given, places)
+    return found
 
 
 def _rotated(base: Base, place: Place, strength: float, pull: float) -> Place:

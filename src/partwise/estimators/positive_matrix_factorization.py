@@ -13,6 +13,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from partwise._arrays import check_kind
 from partwise._errors import explain
+from partwise._threads import one_pool
 from partwise.data import Weighted
 from partwise.estimators import _runs
 from partwise.estimators._base import BaseNMF
@@ -305,14 +306,15 @@ class PositiveMatrixFactorization(BaseNMF):
     def _fit(self, measured: Measured, W: Any, H: Any, callback: Any) -> None:
         units = measured.units()
         runs, job = self._runs_of(measured, units, W, H, callback)
-        outcome = _runs.best_of(runs, job)
-        outcome.components = outcome.components * units
-        self._measured_of_fit = measured
-        self._keep_base_runs(runs, measured, units)
         _, bad, _ = self._conventions
-        self._keep(outcome, Weighted(job.X.array[:, ~bad], job.X.weights[:, ~bad]))
-        self._order(np.asarray(measured.known.any(axis=1)))
-        self._keep_q(measured)
+        with one_pool():
+            outcome = _runs.best_of(runs, job)
+            outcome.components = outcome.components * units
+            self._measured_of_fit = measured
+            self._keep_base_runs(runs, measured, units)
+            self._keep(outcome, Weighted(job.X.array[:, ~bad], job.X.weights[:, ~bad]))
+            self._order(np.asarray(measured.known.any(axis=1)))
+            self._keep_q(measured)
 
     def _runs_of(
         self, measured: Measured, units: np.ndarray, W: Any, H: Any, callback: Any = None
@@ -460,7 +462,8 @@ class PositiveMatrixFactorization(BaseNMF):
             Higher is better; near -1 for samples that are as the model says.
         """
         view = self._seen(X, uncertainty)
-        model = self._project(view)[0].astype(np.float64) @ self.components_
+        with one_pool():
+            model = self._project(view)[0].astype(np.float64) @ self.components_
         z = np.sqrt(view.weights) * (view.array - model)
         near = np.minimum(np.abs(z), self.outlier_distance if self.robust else np.inf)
         return -float(np.sum(near * (2 * np.abs(z) - near)) / np.count_nonzero(view.weights))
@@ -479,7 +482,8 @@ class PositiveMatrixFactorization(BaseNMF):
             moved = np.abs(W - before).max(initial=0)
             if not self.robust or moved <= self.tol / 10 * np.abs(W).max(initial=0):
                 break
-            z = np.sqrt(given) * (array - W @ H)
+            with one_pool():
+                z = np.sqrt(given) * (array - W @ H)
             weights = (given * downweighted(z, self.outlier_distance)).astype(H.dtype)
         else:
             undone = len(W)
