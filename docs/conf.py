@@ -61,6 +61,7 @@ EXAMPLES = [
     "plot_nnls.py",
     "plot_sequential.py",
     "plot_distances.py",
+    "plot_air.py",
 ]
 sphinx_gallery_conf = {
     "examples_dirs": "../examples",

@@ -18,7 +18,13 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MaxAbsScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from partwise import NMF, MiniBatchNMF, NonSmoothNMF, non_negative_factorization
+from partwise import (
+    NMF,
+    MiniBatchNMF,
+    NonSmoothNMF,
+    PositiveMatrixFactorization,
+    non_negative_factorization,
+)
 
 BETAS = [0.0, 0.5, 1.0, 1.5, 2.0, 3.0]
 SOLVED = [("cd", 2.0), *(("mu", beta) for beta in BETAS), ("me", 0.5)]
@@ -47,6 +53,7 @@ def data(seed=0, shape=(30, 12), k=3, dtype=np.float64):
         MiniBatchNMF(),
         MiniBatchNMF(2, beta_loss="kullback-leibler"),
         NonSmoothNMF(2, max_iter=1000),
+        PositiveMatrixFactorization(2, n_init=2),
     ]
 )
 def test_scikit_learn_checks(estimator, check):

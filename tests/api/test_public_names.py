@@ -20,6 +20,7 @@ CLASSES = [
     partwise.NMFImputer,
     partwise.SequentialNMF,
     partwise.Recommender,
+    partwise.PositiveMatrixFactorization,
 ]
 PUBLIC = [
     value
@@ -29,6 +30,7 @@ PUBLIC = [
 ]
 # Packages whose __init__ re-exports the names of a room.
 ROOMS = [
+    "apportionment",
     *("data", "estimators", "init", "kernels", "losses", "models", "penalties", "select"),
     *("recipes", "solvers"),
 ]

@@ -8,6 +8,7 @@ from partwise.estimators.imputer import NMFImputer
 from partwise.estimators.least_squares import nnls, nnqp
 from partwise.estimators.mini_batch_nmf import MiniBatchNMF
 from partwise.estimators.nmf import NMF
+from partwise.estimators.positive_matrix_factorization import PositiveMatrixFactorization
 from partwise.estimators.presets import NonSmoothNMF
 from partwise.estimators.recommender import Recommender
 from partwise.estimators.sequential import SequentialNMF
@@ -19,6 +20,7 @@ __all__ = [
     "MiniBatchNMF",
     "NMFImputer",
     "NonSmoothNMF",
+    "PositiveMatrixFactorization",
     "Recommender",
     "SequentialNMF",
     "best_factor",

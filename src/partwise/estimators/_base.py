@@ -25,6 +25,7 @@ from partwise.init import STARTS
 from partwise.losses import NAMED, Loss, as_loss
 from partwise.models import Bilinear
 from partwise.penalties import is_signed
+from partwise.problem import Problem
 from partwise.solvers import project_rows
 
 __all__ = ["BaseNMF"]
@@ -72,6 +73,10 @@ class BaseNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
 
     def _model(self, n_components: int) -> Bilinear:
         return Bilinear(n_components)
+
+    def _problem(self, *parts: Any) -> Problem:
+        # Of data, model, loss, factors and penalties.
+        return Problem(*parts)
 
     @property
     def _signed(self) -> tuple[str, ...]:

@@ -34,6 +34,7 @@ __all__ = [
     "Job",
     "Outcome",
     "Start",
+    "best_of",
     "bind",
     "check_starts",
     "clear_unknown",
@@ -264,7 +265,7 @@ def bind(
         for penalty in penalties[name]:
             if penalty.free() is not None:  # solvers leave these entries where they are
                 factors = {**factors, name: penalty.prox(factors[name], 0.0)}
-    return Problem(data, model, loss, factors, penalties)
+    return est._problem(data, model, loss, factors, penalties)
 
 
 def misfit(est: Any, X: Any, W: np.ndarray, components: np.ndarray) -> float:
@@ -334,6 +335,28 @@ class Job:
         clear_unknown(problem)
         reporter.close(result.n_iter, result.stop_reason)
         return result, problem, init
+
+    def runs(self) -> list[tuple[Result, Problem, str]]:
+        """Do all runs, in threads if asked to."""
+        est, count = self.est, getattr(self.est, "n_init", 1)
+        if count > 1 and len(self.start.given) == 2:
+            raise ValueError(
+                explain(
+                    "n_init",
+                    f"{count} with init='custom', W and H",
+                    "n_init=1",
+                    "All starts would be the same.",
+                )
+            )
+        side_by_side = count > 1 and effective_n_jobs(est.n_jobs) > 1
+        with one_pool(share=not side_by_side):
+            if side_by_side:
+                return list(
+                    Parallel(n_jobs=est.n_jobs, prefer="threads")(
+                        delayed(self.run)(number) for number in range(count)
+                    )
+                )
+            return [self.run(number) for number in range(count)]
 
     def factors(self, number: int, rng: np.random.Generator) -> tuple[str, dict[str, np.ndarray]]:
         """Return the name of the start of a run and its factors, in the unit of the data."""
@@ -413,28 +436,16 @@ def fit_all(
     est: Any, X: Any, start: Start, make_solver: Callable[[Problem], Solver], callback: Callback
 ) -> Outcome:
     """Run all starts, in threads if asked to, and return the best."""
-    count = getattr(est, "n_init", 1)
-    if count > 1 and len(start.given) == 2:
-        raise ValueError(
-            explain(
-                "n_init",
-                f"{count} with init='custom', W and H",
-                "n_init=1",
-                "All starts would be the same.",
-            )
-        )
     job = Job(est, X, start, make_solver, seed_of(est.random_state), callback)
-    side_by_side = count > 1 and effective_n_jobs(est.n_jobs) > 1
-    with one_pool(share=not side_by_side):
-        if side_by_side:
-            runs = Parallel(n_jobs=est.n_jobs, prefer="threads")(
-                delayed(job.run)(number) for number in range(count)
-            )
-        else:
-            runs = [job.run(number) for number in range(count)]
-        objectives = np.array([result.objective for result, _, _ in runs])
-        best = int(np.argmin(objectives))
-        return _outcome(runs[best], job.unit, objectives, job.seed)
+    runs = job.runs()
+    with one_pool():
+        return best_of(runs, job)
+
+
+def best_of(runs: list[tuple[Result, Problem, str]], job: Job) -> Outcome:
+    """Return the outcome of the run with the lowest objective."""
+    objectives = np.array([result.objective for result, _, _ in runs])
+    return _outcome(runs[int(np.argmin(objectives))], job.unit, objectives, job.seed)
 
 
 def default_solver(est: Any) -> Callable[[Problem], Solver]:

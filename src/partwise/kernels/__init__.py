@@ -30,6 +30,7 @@ _FILES = {
         "row_residuals",
     ),
     "greedy": ("greedy_updates",),
+    "mixed": ("mixed_rows",),
     "multiplicative": ("multiplicative_update",),
     "newton": ("newton_dense", "newton_sparse"),
     "nnls": ("solve_rows",),

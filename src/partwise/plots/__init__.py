@@ -5,6 +5,7 @@ is given. None uses pyplot, so no picture outlives its last reference, no window
 no display is needed; ``figure.savefig("parts.png")`` writes it.
 """
 
+from partwise.plots.apportionment import plot_contributions, plot_profiles, plot_q
 from partwise.plots.curves import plot_comparison, plot_history
 from partwise.plots.factor import plot_factor
 from partwise.plots.held_out import plot_held_out
@@ -13,9 +14,12 @@ from partwise.plots.residual_variance import plot_residual_variance
 
 __all__ = [
     "plot_comparison",
+    "plot_contributions",
     "plot_factor",
     "plot_held_out",
     "plot_history",
     "plot_parts",
+    "plot_profiles",
+    "plot_q",
     "plot_residual_variance",
 ]
