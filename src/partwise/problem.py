@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from partwise import kernels
-from partwise._errors import explain
+from partwise._domain import check_domain
 from partwise._stationarity import Size, column_squares, factor_residual
 from partwise._statistics import Entries, Normal, Split, Statistics
 from partwise._threads import each, spans
@@ -64,36 +64,7 @@ class Problem:
             name: sign_settled(self.penalties.get(name, (NonNegative(),)))
             for name in self.model.names
         }
-        self.check_domain()
-
-    def check_domain(self) -> None:
-        """Raise ValueError where the data leave the domain of the loss."""
-        if self.loss.rowwise and not self.data.complete:
-            wanted, todo = "every entry of a sample alike", "Use beta_loss=Huber(delta)."
-            unknown = "entries of X that are missing or have weights"
-            raise ValueError(explain(f"the {self.loss.name}", unknown, wanted, todo))
-        if self.loss.needs_positive_data and self.data.smallest() <= 0:
-            raise ValueError(
-                explain(
-                    f"the {self.loss.name}",
-                    "X with zeros, where it is infinite (beta_loss <= 0 and X contains zeros)",
-                    "entries > 0",
-                    "Use beta_loss > 0, or drop the zero entries; adding a constant to X "
-                    "changes the answer.",
-                )
-            )
-
-        if self.loss.largest < np.inf and (largest := self._largest()) > self.loss.largest:
-            wanted = f"entries of at most {self.loss.largest:g}"
-            todo = "Raise the loss's trials, or divide X."
-            raise ValueError(explain(f"the {self.loss.name}", f"X with {largest:g}", wanted, todo))
-
-    def _largest(self) -> float:
-        if not self.data.complete:
-            return float(self.data.largest())  # type: ignore[attr-defined]
-        blocks: Any = (block for _, block in self.data.stream())
-        values = (block.stored if block.is_sparse else block.to_dense() for block in blocks)
-        return max((float(some.max()) for some in values if some.size), default=0.0)
+        check_domain(self.data, self.loss)
 
     @property
     def quadratic(self) -> bool:

@@ -1,0 +1,43 @@
+"""Whether data lie where a loss is finite."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from partwise._errors import explain
+from partwise.losses import Loss
+
+__all__ = ["check_domain"]
+
+
+def check_domain(data: Any, loss: Loss) -> None:
+    """Raise ValueError where the data leave the domain of the loss."""
+    subject = f"the {loss.name}"
+    if loss.rowwise and not data.complete:
+        wanted, todo = "every entry of a sample alike", "Use beta_loss=Huber(delta)."
+        unknown = "entries of X that are missing or have weights"
+        raise ValueError(explain(subject, unknown, wanted, todo))
+    if loss.needs_positive_data and data.smallest() <= 0:
+        raise ValueError(
+            explain(
+                subject,
+                "X with zeros, where it is infinite (beta_loss <= 0 and X contains zeros)",
+                "entries > 0",
+                "Use beta_loss > 0, or drop the zero entries; adding a constant to X "
+                "changes the answer.",
+            )
+        )
+    if loss.largest < np.inf and (largest := _largest(data)) > loss.largest:
+        wanted = f"entries of at most {loss.largest:g}"
+        todo = "Raise the loss's trials, or divide X."
+        raise ValueError(explain(subject, f"X with {largest:g}", wanted, todo))
+
+
+def _largest(data: Any) -> float:
+    if not data.complete:
+        return float(data.largest())
+    blocks = (block for _, block in data.stream())
+    values = (block.stored if block.is_sparse else block.to_dense() for block in blocks)
+    return max((float(some.max()) for some in values if some.size), default=0.0)
