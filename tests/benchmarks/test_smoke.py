@@ -105,7 +105,7 @@ def test_solvers(run):
         for row in found.values():
             excesses = [float(row[f"in {times} ×"].rstrip(" %")) for times in (1, 3, 10)]
             assert all(excess >= 0 for excess in excesses)
-        assert min(float(row["in 10 ×"].rstrip(" %")) for row in found.values()) == 0
+        assert min(float(row["in 10 ×"].rstrip(" %")) for row in found.values()) < 1
 
 
 def test_compare(run):
