@@ -49,13 +49,14 @@ def naive_steps(places, entries, order, W, H, free, shares, slopes, step, lowest
         w, h, error = W[i].copy(), H[j].copy(), x - W[i] @ H[j]
         down_w = -v * error * h + shares[0][0][i] * slopes[0] + shares[0][1][i] * w
         down_h = -v * error * w + shares[1][0][j] * slopes[1] + shares[1][1][j] * h
-        W[i] = np.where(free[0][i], np.maximum(w - step * down_w, lowest), w)
-        H[j] = np.where(free[1][j], np.maximum(h - step * down_h, lowest), h)
+        W[i] = np.where(free[0][i], np.maximum(w - step * down_w, lowest[0]), w)
+        H[j] = np.where(free[1][j], np.maximum(h - step * down_h, lowest[1]), h)
 
 
-@pytest.mark.parametrize("lowest", [0.0, -np.inf])
+@pytest.mark.parametrize("lowest", [(0.0, 0.0), (-np.inf, 0.0), (0.0, -np.inf)])
 @pytest.mark.parametrize("masked", [False, True])
 def test_the_kernel_is_the_naive_one(masked, lowest):
+    lowest = np.array(lowest)
     rng = np.random.default_rng(0)
     W, H = rng.standard_normal((6, K)), rng.standard_normal((5, K))
     places = rng.integers(0, 6, 40), rng.integers(0, 5, 40)
@@ -174,6 +175,16 @@ def test_blocks_cost_no_accuracy_against_one_sequence_of_steps():
         rng = np.random.default_rng(0)
         ends.append(run(problem, solver, tol=0, max_iter=40, rng=rng).objective)
     assert ends[1] == pytest.approx(ends[0], rel=0.01)
+
+
+@pytest.mark.parametrize("signed", ["W", "H"])
+def test_the_other_factor_stays_above_zero(signed):
+    problem = problem_of(weighted(), (NonNegative(), L2(0.5)))
+    own = {name: (Free(), L2(0.5)) if name == signed else (NonNegative(), L2(0.5)) for name in "WH"}
+    problem = Problem(problem.data, problem.model, problem.loss, problem.factors, own)
+    problem.data.array[problem.data.weights > 0] -= 3
+    found = run(problem, StratifiedGradient(), tol=0, max_iter=30).factors
+    assert {name for name, F in found.items() if F.min() < 0} == {signed}
 
 
 @pytest.mark.parametrize("factor", [1e-6, 1e6])

@@ -41,10 +41,10 @@ def stochastic_block(  # type: ignore[no-untyped-def]
     w of W and row h of H, the ``factors``, move at the same time against the gradients of
     ``½ v (x − w · h)² + share (slope · w + ½ curve ‖w‖²)`` and the same for h. ``shares`` are one
     over the number of entries of each row of W and of H, times one and times the curvature of the
-    penalty, ``slopes`` (2, k) its linear parts. Entries below ``lowest`` are set to it, and those
-    where ``free`` is False (no rows: nowhere) stay. Only rows that occur in ``places`` are touched.
-    ``order``, the numbers of the entries, is shuffled in place by ``seed`` > 0. Cost O(entries ·
-    k).
+    penalty, ``slopes`` (2, k) its linear parts. Entries of W and H below ``lowest`` (2,) are set to
+    it, and those where ``free`` is False (no rows: nowhere) stay. Only rows that occur in
+    ``places`` are touched. ``order``, the numbers of the entries, is shuffled in place by ``seed``
+    > 0. Cost O(entries · k).
 
     Source: Gemulla, Nijkamp, Haas & Sismanis (2011), KDD, algorithm 2 and section 4.1.
     """
@@ -64,12 +64,12 @@ def stochastic_block(  # type: ignore[no-untyped-def]
         if free_W.shape[0] == 0 and free_H.shape[0] == 0:
             for l in range(k):
                 before = w[l]
-                w[l] = max(keep_w * before + pull * h[l] - down_w * slopes[0, l], lowest)
-                h[l] = max(keep_h * h[l] + pull * before - down_h * slopes[1, l], lowest)
+                w[l] = max(keep_w * before + pull * h[l] - down_w * slopes[0, l], lowest[0])
+                h[l] = max(keep_h * h[l] + pull * before - down_h * slopes[1, l], lowest[1])
         else:
             for l in range(k):
                 before = w[l]
                 if free_W.shape[0] == 0 or free_W[i, l]:
-                    w[l] = max(keep_w * before + pull * h[l] - down_w * slopes[0, l], lowest)
+                    w[l] = max(keep_w * before + pull * h[l] - down_w * slopes[0, l], lowest[0])
                 if free_H.shape[0] == 0 or free_H[j, l]:
-                    h[l] = max(keep_h * h[l] + pull * before - down_h * slopes[1, l], lowest)
+                    h[l] = max(keep_h * h[l] + pull * before - down_h * slopes[1, l], lowest[1])

@@ -96,7 +96,7 @@ class StratifiedGradient(Solver):
         data: Any = problem.data
         rows, columns, values, weights = _known(data)
         shares, slopes = [], []
-        for name, places in zip(problem.free, (rows, columns), strict=True):
+        for name, places in zip(problem.model.names, (rows, columns), strict=True):
             F = problem.factors[name]
             none = np.zeros((1, F.shape[1]), F.dtype)
             pushed = problem.penalized(name, Entries(data, none, none, 0.0))
@@ -121,10 +121,11 @@ class StratifiedGradient(Solver):
         )
 
     def step(self, problem: Problem, state: _Descent) -> float:
-        factors = tuple(problem.factors[name] for name in problem.free)
-        free = tuple(problem.free_entries(name) for name in problem.free)
+        factors = tuple(problem.factors[name] for name in problem.model.names)
+        free = tuple(problem.free_entries(name) for name in problem.model.names)
         kind = problem.data.dtype.type
-        lowest = kind(-np.inf if problem.signed else 0)
+        signed = [name in problem.signed for name in problem.model.names]
+        lowest = np.where(signed, -np.inf, 0.0).astype(kind)
         for number in state.rng.permutation(len(state.strata)):
             stratum = state.strata[number]
             seeds = state.rng.integers(1, 2**62, len(stratum))
