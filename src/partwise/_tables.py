@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Any
 
 from partwise._errors import explain
 
-__all__ = ["aligned", "frame"]
+__all__ = ["Tabular", "aligned", "frame"]
 
 
 def aligned(rows: list[list[str]]) -> list[str]:
@@ -28,3 +29,25 @@ def frame(rows: list[dict[str, Any]]) -> Any:
         message = explain("to_frame", "no pandas", "pandas 2.2 or later", todo)
         raise ImportError(message) from error
     return pandas.DataFrame(rows)
+
+
+class Tabular(ABC):
+    """A result that is a table: rows as dicts, and as a data frame."""
+
+    @abstractmethod
+    def table(self) -> list[dict[str, Any]]:
+        """Return the rows, as dicts."""
+
+    def to_frame(self) -> Any:
+        """Return `table` as a pandas DataFrame.
+
+        Returns
+        -------
+        pandas.DataFrame
+
+        Raises
+        ------
+        ImportError
+            Without pandas.
+        """
+        return frame(self.table())

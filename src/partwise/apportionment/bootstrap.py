@@ -12,7 +12,7 @@ from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 
 from partwise._errors import explain
-from partwise._tables import frame
+from partwise._tables import Tabular
 from partwise._threads import one_pool
 from partwise.apportionment._base import checked_model, correlations, labels, matched
 from partwise.estimators import PositiveMatrixFactorization
@@ -25,7 +25,7 @@ __all__ = ["Bootstrap", "Resamples", "block_length", "bootstrap"]
 
 
 @dataclass
-class Bootstrap:
+class Bootstrap(Tabular):
     """What `bootstrap` found.
 
     Attributes
@@ -99,20 +99,6 @@ class Bootstrap:
             at = (f"p{number}" for number in percent)
             rows.append(row | dict(zip(at, map(float, found[:, factor, species]), strict=True)))
         return rows
-
-    def to_frame(self) -> Any:
-        """Return `table` as a pandas DataFrame.
-
-        Returns
-        -------
-        pandas.DataFrame
-
-        Raises
-        ------
-        ImportError
-            Without pandas.
-        """
-        return frame(self.table())
 
     def plot(self) -> Figure:
         """Draw the profiles with the range from the 5th to the 95th percentile.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from partwise._tables import frame
+from partwise._tables import Tabular
 from partwise._threads import one_pool
 from partwise.apportionment._base import (
     Base,
@@ -36,7 +36,7 @@ PERCENT = 5, 95
 
 
 @dataclass
-class BootstrapDisplacement:
+class BootstrapDisplacement(Tabular):
     """What `bootstrap_displacement` found.
 
     Attributes
@@ -83,20 +83,6 @@ class BootstrapDisplacement:
             "factor" from 1 on, "species", "profile", "dq_max", "lower" and "upper".
         """
         return interval_rows(self)
-
-    def to_frame(self) -> Any:
-        """Return `table` as a pandas DataFrame.
-
-        Returns
-        -------
-        pandas.DataFrame
-
-        Raises
-        ------
-        ImportError
-            Without pandas.
-        """
-        return frame(self.table())
 
     def plot(self) -> Figure:
         """Draw the profiles with the intervals of the smallest rise.

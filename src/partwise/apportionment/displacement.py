@@ -11,7 +11,7 @@ from joblib import Parallel, delayed
 from sklearn.exceptions import ConvergenceWarning
 
 from partwise._errors import explain
-from partwise._tables import frame
+from partwise._tables import Tabular
 from partwise._threads import one_pool
 from partwise.apportionment._base import (
     Base,
@@ -40,7 +40,7 @@ LEFT = 1e-4
 
 
 @dataclass
-class Displacement:
+class Displacement(Tabular):
     """What `displacement` found.
 
     Attributes
@@ -84,20 +84,6 @@ class Displacement:
             "factor" from 1 on, "species", "profile", "dq_max", "lower" and "upper".
         """
         return interval_rows(self)
-
-    def to_frame(self) -> Any:
-        """Return `table` as a pandas DataFrame.
-
-        Returns
-        -------
-        pandas.DataFrame
-
-        Raises
-        ------
-        ImportError
-            Without pandas.
-        """
-        return frame(self.table())
 
     def plot(self, dq_max: float | None = None) -> Figure:
         """Draw the profiles with their intervals.

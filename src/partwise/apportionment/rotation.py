@@ -10,7 +10,7 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
 from partwise._errors import explain
-from partwise._tables import frame
+from partwise._tables import Tabular
 from partwise._threads import one_pool
 from partwise.apportionment._base import Base, labels
 from partwise.apportionment._profiled import Place, ProfiledQ, Pull
@@ -27,7 +27,7 @@ LEFT = 1e-9
 
 
 @dataclass
-class Rotations:
+class Rotations(Tabular):
     """What `rotations` found.
 
     Attributes
@@ -80,20 +80,6 @@ class Rotations:
             }
             for number, strength in enumerate(self.strengths)
         ]
-
-    def to_frame(self) -> Any:
-        """Return `table` as a pandas DataFrame.
-
-        Returns
-        -------
-        pandas.DataFrame
-
-        Raises
-        ------
-        ImportError
-            Without pandas.
-        """
-        return frame(self.table())
 
     def plot(self, strength: float) -> Figure:
         """Draw the profiles of one rotation.
