@@ -5,10 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from partwise.kernels._compile import compiled
-from partwise.kernels._gather import gather_block
-from partwise.kernels._lines import BLOCK, LINE, model_of_lines, move_logarithmic
+from partwise.kernels._lines import model_of_lines, move_logarithmic
 from partwise.kernels._logarithm import log
-from partwise.kernels._room import room_for
+from partwise.kernels._rows import gathered, put_row, room_for, table_for, turned
 
 __all__ = ["newton_dense", "newton_sparse"]
 
@@ -123,24 +122,16 @@ def newton_sparse(indptr, indices, data, F, A, slope, curve, free, how, floor): 
     Journal of Scientific Computing 87, section 3.2 (damped steps).
     """
     rows, k = F.shape
-    line = LINE // F.itemsize
-    longest = line
-    for i in range(rows):
-        longest = max(longest, indptr[i + 1] - indptr[i])
-    longest = (longest + line - 1) // line * line
-    height = (k + BLOCK - 1) // BLOCK * BLOCK
-    table, room = room_for(height * longest, F), room_for(3 * longest, F)
+    longest, table = table_for(indptr, A)
+    room = room_for(3 * longest, F)
     sums, everywhere = np.zeros(3, F.dtype), np.ones(k, np.bool_)
     total = 0.0
     for i in range(rows):
         start, stored = indptr[i], indptr[i + 1] - indptr[i]
-        n = (stored + line - 1) // line * line
-        B, values = table[: height * n].reshape(height, n), room[: 3 * n].reshape(3, n)
-        values[0, :stored] = data[start : start + stored]
-        values[0, stored:] = 0
-        for p in range(0, stored, BLOCK):
-            gather_block(B, p, A, indices, start + p, min(BLOCK, stored - p))
-        B[:, (stored + BLOCK - 1) // BLOCK * BLOCK :] = 0
+        B = gathered(table, A, indices, start, stored)
+        n = B.shape[1]
+        values = room[: 3 * n].reshape(3, n)
+        put_row(values[0], data, start, stored)
         allowed = free[i] if free.shape[0] > 0 else everywhere
         own = slope[i] if slope.shape[0] > 1 else slope[0]
         total += _improve(F[i], B, values, sums, stored, own, curve, allowed, how, floor)
@@ -151,17 +142,13 @@ def newton_sparse(indptr, indices, data, F, A, slope, curve, free, how, floor): 
 def newton_dense(X, F, A, slope, curve, free, how, floor):  # type: ignore[no-untyped-def]
     """Do as `newton_sparse` for dense rows X (rows, columns). Cost O(entries · k · steps)."""
     rows, k = F.shape
-    line = LINE // F.itemsize
     columns = X.shape[1]
-    n = (columns + line - 1) // line * line
-    B, values = room_for(k * n, F).reshape(k, n), room_for(3 * n, F).reshape(3, n)
-    for p in range(columns):
-        for l in range(k):
-            B[l, p] = A[p, l]
+    B = turned(A)
+    values = room_for(3 * B.shape[1], F).reshape(3, B.shape[1])
     sums, everywhere = np.zeros(3, F.dtype), np.ones(k, np.bool_)
     total = 0.0
     for i in range(rows):
-        values[0, :columns] = X[i]
+        put_row(values[0], X[i], 0, columns)
         allowed = free[i] if free.shape[0] > 0 else everywhere
         own = slope[i] if slope.shape[0] > 1 else slope[0]
         total += _improve(F[i], B, values, sums, columns, own, curve, allowed, how, floor)

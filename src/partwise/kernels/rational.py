@@ -5,10 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from partwise.kernels._compile import compiled
-from partwise.kernels._gather import gather_block
 from partwise.kernels._lines import (
-    BLOCK,
-    LINE,
     fall_logarithmic,
     fall_reciprocal,
     model_of_lines,
@@ -18,7 +15,7 @@ from partwise.kernels._lines import (
     sums_of_products,
 )
 from partwise.kernels._logarithm import log
-from partwise.kernels._room import room_for
+from partwise.kernels._rows import gathered, put_row, room_for, table_for, turned
 
 __all__ = ["rational_dense", "rational_sparse"]
 
@@ -198,27 +195,18 @@ def rational_sparse(indptr, indices, data, F, A, slope, curve, free, repeats, fl
     Gillis (2021), Journal of Scientific Computing 87, section 3.2, with another model.
     """
     rows, k = F.shape
-    line = LINE // F.itemsize
-    longest = line
-    for i in range(rows):
-        longest = max(longest, indptr[i + 1] - indptr[i])
-    longest = (longest + line - 1) // line * line
-    height = (k + BLOCK - 1) // BLOCK * BLOCK
-    table, room = room_for(height * longest, F), room_for(4 * longest, F)
+    longest, table = table_for(indptr, A)
+    room = room_for(4 * longest, F)
     sums = np.zeros(3, F.dtype)
     spare = np.zeros(k, F.dtype)
     everywhere = np.ones(k, np.bool_)
     total = 0.0
     for i in range(rows):
         start, stored = indptr[i], indptr[i + 1] - indptr[i]
-        n = (stored + line - 1) // line * line
-        B = table[: height * n].reshape(height, n)
+        B = gathered(table, A, indices, start, stored)
+        n = B.shape[1]
         values = room[: 4 * n].reshape(4, n)
-        for p in range(n):
-            values[0, p] = data[start + p] if p < stored else 0
-        for p in range(0, stored, BLOCK):
-            gather_block(B, p, A, indices, start + p, min(BLOCK, stored - p))
-        B[:, (stored + BLOCK - 1) // BLOCK * BLOCK :] = 0
+        put_row(values[0], data, start, stored)
         f = F[i]
         allowed = free[i] if free.shape[0] > 0 else everywhere
         own = slope[i] if slope.shape[0] > 1 else slope[0]
@@ -241,21 +229,16 @@ def rational_dense(X, F, A, slope, curve, free, repeats, floor, beta, judge):  #
     · columns · k · repeats).
     """
     rows, k = F.shape
-    line = LINE // F.itemsize
     columns = X.shape[1]
-    n = (columns + line - 1) // line * line
-    B, values = room_for(k * n, F).reshape(k, n), room_for(4 * n, F).reshape(4, n)
-    for p in range(columns):
-        for l in range(k):
-            B[l, p] = A[p, l]
+    B = turned(A)
+    values = room_for(4 * B.shape[1], F).reshape(4, B.shape[1])
     sums = np.zeros(3, F.dtype)
     spare = np.zeros(k, F.dtype)
     everywhere = np.ones(k, np.bool_)
     total = 0.0
     for i in range(rows):
         f = F[i]
-        for p in range(columns):
-            values[0, p] = X[i, p]
+        put_row(values[0], X[i], 0, columns)
         allowed = free[i] if free.shape[0] > 0 else everywhere
         own = slope[i] if slope.shape[0] > 1 else slope[0]
         total += _improve(

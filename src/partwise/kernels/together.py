@@ -14,14 +14,6 @@ from partwise.kernels.whole import sweep_dense_rows
 __all__ = ["descend_dense"]
 
 
-@compiled()
-def _extrapolate_last(F, before, active):  # type: ignore[no-untyped-def]
-    if active != 0:
-        extrapolate(F.reshape(-1), before.reshape(-1), F.dtype.type(active), False, False)
-    else:
-        before[:] = F
-
-
 @compiled(error_model="numpy")
 def descend_dense(  # type: ignore[no-untyped-def]
     X, turned, W, H, memory, order, repeats, shrink, pace, squares, history, done, rule
@@ -57,7 +49,7 @@ def descend_dense(  # type: ignore[no-untyped-def]
         plain = pace[ITERATION] < pace[PLAIN]
         set_out(pace)
         weight = W.dtype.type(pace[ACTIVE])
-        _extrapolate_last(H, kept, pace[ACTIVE])
+        extrapolate(H.reshape(-1), kept.reshape(-1), weight, False, False)
         turned_product(H, H, G)
         counter[0] = 0
         most = (1 if plain else repeats[0], shrink)
