@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 
 from partwise._crew import Crew
 
-__all__ = ["each", "even_count", "held", "one_pool", "spans"]
+__all__ = ["each", "even_count", "held", "one_pool", "side_by_side", "spans"]
 
 Item = TypeVar("Item")
 Value = TypeVar("Value")
@@ -114,6 +114,22 @@ def each(function: Callable[[Item], Value], items: Iterable[Item]) -> list[Value
 
     _crew(os.getpid()).run(take, threads)
     return values
+
+
+def side_by_side(
+    function: Callable[[Item], Value], items: Iterable[Item], n_jobs: int | None
+) -> list[Value]:
+    """Return the function's value of each item, in order, in ``n_jobs`` threads as joblib counts.
+
+    For whole fits, whose own work `each` then does one after the other: hold the pool with
+    ``one_pool(share=False)`` where there are several threads.
+    """
+    if n_jobs == 1:
+        return [function(item) for item in items]
+    from joblib import Parallel, delayed
+
+    jobs = Parallel(n_jobs=n_jobs, prefer="threads")
+    return list(jobs(delayed(function)(item) for item in items))
 
 
 def even_count(count: int) -> int:

@@ -7,13 +7,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from joblib import Parallel, delayed, effective_n_jobs
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 
 from partwise._errors import explain
 from partwise._tables import Tabular
-from partwise._threads import one_pool
+from partwise._threads import one_pool, side_by_side
 from partwise.apportionment._base import checked_model, correlations, labels, matched
 from partwise.estimators import PositiveMatrixFactorization
 from partwise.estimators._runs import best_of, seed_of, warn
@@ -266,10 +265,7 @@ class Resamples:
     def each(self, n_jobs: int | None, work: Any) -> list[Any]:
         """Return what ``work`` returns for the number of every resample, done side by side."""
         with one_pool(share=False):
-            if effective_n_jobs(n_jobs) == 1:
-                return [work(number) for number in range(self.count)]
-            jobs = Parallel(n_jobs=n_jobs, prefer="threads")
-            return list(jobs(delayed(work)(number) for number in range(self.count)))
+            return side_by_side(work, range(self.count), n_jobs)
 
     def rows(self, number: int) -> np.ndarray:
         """Return the rows of X that a resample consists of."""

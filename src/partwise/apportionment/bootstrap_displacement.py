@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from partwise._tables import Tabular
 from partwise._threads import one_pool
 from partwise.apportionment._base import (
     Base,
@@ -19,11 +18,11 @@ from partwise.apportionment.bootstrap import Refit, Resamples
 from partwise.apportionment.displacement import (
     LEFT,
     Displacement,
+    Intervals,
     chosen_entries,
     collected,
     displaced,
     fell,
-    interval_rows,
 )
 
 if TYPE_CHECKING:
@@ -36,7 +35,7 @@ PERCENT = 5, 95
 
 
 @dataclass
-class BootstrapDisplacement(Tabular):
+class BootstrapDisplacement(Intervals):
     """What `bootstrap_displacement` found.
 
     Attributes
@@ -73,16 +72,6 @@ class BootstrapDisplacement(Tabular):
     block_size: int
     seed: int
     species: list[Any] = field(repr=False)
-
-    def table(self) -> list[dict[str, Any]]:
-        """Return a row for every factor, species and rise, as dicts.
-
-        Returns
-        -------
-        list of dict
-            "factor" from 1 on, "species", "profile", "dq_max", "lower" and "upper".
-        """
-        return interval_rows(self)
 
     def plot(self) -> Figure:
         """Draw the profiles with the intervals of the smallest rise.

@@ -7,12 +7,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from joblib import Parallel, delayed
 from sklearn.exceptions import ConvergenceWarning
 
 from partwise._errors import explain
 from partwise._tables import Tabular
-from partwise._threads import one_pool
+from partwise._threads import one_pool, side_by_side
 from partwise.apportionment._base import (
     Base,
     checked_levels,
@@ -39,8 +38,42 @@ NO_MINIMUM = 0.01
 LEFT = 1e-4
 
 
+class Intervals(Tabular):
+    """Lower and upper ends of profile entries for some rises of Q, as a table."""
+
+    profiles: np.ndarray
+    dq_max: np.ndarray
+    lower: np.ndarray
+    upper: np.ndarray
+    species: list[Any]
+
+    def table(self) -> list[dict[str, Any]]:
+        """Return a row for every factor, species and rise, as dicts.
+
+        Returns
+        -------
+        list of dict
+            "factor" from 1 on, "species", "profile", "dq_max", "lower" and "upper".
+        """
+        rows = []
+        for factor, species in np.argwhere(~np.isnan(self.lower[0])):
+            for level, dq in enumerate(self.dq_max):
+                place = (level, factor, species)
+                rows.append(
+                    {
+                        "factor": int(factor) + 1,
+                        "species": self.species[species],
+                        "profile": float(self.profiles[factor, species]),
+                        "dq_max": float(dq),
+                        "lower": float(self.lower[place]),
+                        "upper": float(self.upper[place]),
+                    }
+                )
+        return rows
+
+
 @dataclass
-class Displacement(Tabular):
+class Displacement(Intervals):
     """What `displacement` found.
 
     Attributes
@@ -74,16 +107,6 @@ class Displacement(Tabular):
     jumps: int
     unfinished: int
     species: list[Any] = field(repr=False)
-
-    def table(self) -> list[dict[str, Any]]:
-        """Return a row for every factor, species and rise, as dicts.
-
-        Returns
-        -------
-        list of dict
-            "factor" from 1 on, "species", "profile", "dq_max", "lower" and "upper".
-        """
-        return interval_rows(self)
 
     def plot(self, dq_max: float | None = None) -> Figure:
         """Draw the profiles with their intervals.
@@ -211,25 +234,6 @@ def fell(found: Displacement, q: float) -> bool:
     return found.largest_decrease > max(NO_MINIMUM * q, found.dq_max[0] / 10)
 
 
-def interval_rows(found: Any) -> list[dict[str, Any]]:
-    """Return what ``table`` does, for everything that was displaced."""
-    rows = []
-    for factor, species in np.argwhere(~np.isnan(found.lower[0])):
-        for level, dq in enumerate(found.dq_max):
-            place = (level, factor, species)
-            rows.append(
-                {
-                    "factor": int(factor) + 1,
-                    "species": found.species[species],
-                    "profile": float(found.profiles[factor, species]),
-                    "dq_max": float(dq),
-                    "lower": float(found.lower[place]),
-                    "upper": float(found.upper[place]),
-                }
-            )
-    return rows
-
-
 def chosen_entries(base: Base, species: Any) -> list[tuple[int, int]]:
     """Return factors and places among the known columns of what is to be displaced."""
     model = base.model
@@ -264,14 +268,12 @@ def displaced(
     """Return both ends of all chosen entries, from a place that is a minimum."""
     variances = ProfiledQ(base.X, base.V).variances(place)
 
-    def one(entry: tuple[int, int], up: bool) -> End:
+    def one(end: tuple[tuple[int, int], bool]) -> End:
+        entry, up = end
         return _Search(base, place, entry, up, float(variances[entry])).run(levels)
 
     work = [(entry, up) for entry in chosen for up in (False, True)]
-    if n_jobs in (None, 1):
-        return [one(*item) for item in work]
-    found = Parallel(n_jobs=n_jobs, prefer="threads")(delayed(one)(*item) for item in work)
-    return list(found)
+    return side_by_side(one, work, n_jobs)
 
 
 def collected(

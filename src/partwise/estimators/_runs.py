@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from joblib import Parallel, delayed, effective_n_jobs
+from joblib import effective_n_jobs
 from scipy import sparse
 from sklearn.exceptions import ConvergenceWarning
 
 from partwise._arrays import check_kind, check_start
 from partwise._errors import explain
-from partwise._threads import one_pool
+from partwise._threads import one_pool, side_by_side
 from partwise.data import Data, Observed, as_data
 from partwise.data.lowrank import compressed
 from partwise.estimators._explain import Explained, explained
@@ -348,15 +348,9 @@ class Job:
                     "All starts would be the same.",
                 )
             )
-        side_by_side = count > 1 and effective_n_jobs(est.n_jobs) > 1
-        with one_pool(share=not side_by_side):
-            if side_by_side:
-                return list(
-                    Parallel(n_jobs=est.n_jobs, prefer="threads")(
-                        delayed(self.run)(number) for number in range(count)
-                    )
-                )
-            return [self.run(number) for number in range(count)]
+        jobs = est.n_jobs if count > 1 and effective_n_jobs(est.n_jobs) > 1 else 1
+        with one_pool(share=jobs == 1):
+            return side_by_side(self.run, range(count), jobs)
 
     def factors(self, number: int, rng: np.random.Generator) -> tuple[str, dict[str, np.ndarray]]:
         """Return the name of the start of a run and its factors, in the unit of the data."""

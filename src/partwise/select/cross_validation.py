@@ -7,18 +7,18 @@ import time
 import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from joblib import Parallel, delayed
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_array
 
 from partwise._errors import explain
 from partwise._tables import aligned, frame
-from partwise._threads import one_pool
+from partwise._threads import one_pool, side_by_side
 from partwise.data import as_data
 from partwise.estimators import _runs
 from partwise.estimators._base import BaseNMF
@@ -277,7 +277,7 @@ def cross_val_loss(
     # Around all of them: in threads of their own they would undo each other's filters.
     with warnings.catch_warnings(), one_pool(share=n_jobs in (None, 1)):
         warnings.simplefilter("ignore", ConvergenceWarning)
-        rows = Parallel(n_jobs=n_jobs, prefer="threads")(tasks)
+        rows = side_by_side(lambda fit: fit(), tasks, n_jobs)
     # The splits one after the other, each with all numbers.
     columns = [np.array(column).reshape(-1, len(ks)).T for column in zip(*rows, strict=True)]
     names = ("held_out", "fitted", "n_iter", "converged", "seconds")
@@ -312,7 +312,9 @@ def _with_missing(est: Any, X: Any, weights: Any, ks: list[int], cv: Any) -> Ite
         todo = "Use method='folds' with HeldOutEntries(scheme='blocks')."
         raise ValueError(explain("method='missing'", got, "an estimator that takes weights", todo))
     splits = cv.split(X, weights, unstored=getattr(est, "unstored", "zero"))
-    return (delayed(_fit_with_missing)(est, X, *pair, k) for pair in splits for k in ks)
+    return (
+        partial(_fit_with_missing, est, X, known, held, k) for known, held in splits for k in ks
+    )
 
 
 def _fit_with_missing(est: Any, X: Any, known: Any, held: Any, k: int) -> tuple[float, ...]:
@@ -342,7 +344,11 @@ def _with_folds(est: Any, X: Any, weights: Any, ks: list[int], cv: Any) -> Itera
         got = "weights, or X with missing entries"
         raise ValueError(explain("method='folds'", got, "X that is known everywhere", todo))
     blocks = cv.blocks(X.shape)
-    return (delayed(_fit_with_folds)(est, whole, *block, k) for block in blocks for k in ks)
+    return (
+        partial(_fit_with_folds, est, whole, rows, columns, k)
+        for rows, columns in blocks
+        for k in ks
+    )
 
 
 def _fit_with_folds(
