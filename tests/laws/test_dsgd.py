@@ -12,7 +12,7 @@ from partwise.models import Bilinear
 from partwise.penalties import L1, L2, Fixed, Free, NonNegative, Simplex
 from partwise.problem import Problem
 from partwise.solvers import StratifiedGradient, as_solver, run
-from partwise.solvers.dsgd import _known, _strata
+from partwise.solvers.dsgd import _strata
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 K = 3
@@ -92,7 +92,7 @@ def test_the_kernel_is_the_naive_one(masked, lowest):
 
 def test_strata_share_out_all_entries_and_their_blocks_touch_nothing_in_common():
     data = weighted((50, 37))
-    known = _known(data)
+    known = data.entries()
     strata = _strata(known, data.shape, 8)
     seen = []
     for stratum in strata:

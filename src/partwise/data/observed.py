@@ -35,6 +35,10 @@ class Observed(ABC):
         """Return the values that belong to ``weights``, of its shape."""
 
     @abstractmethod
+    def entries(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Return row, column, value and weight of every known entry, row by row."""
+
+    @abstractmethod
     def scaled(self, power: int) -> Any:
         """Return the same data times two to a power."""
 
@@ -136,6 +140,10 @@ class Weighted(Observed, Dense):
     def known(self) -> np.ndarray:
         return self.array
 
+    def entries(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        rows, columns = np.nonzero(self.weights)
+        return rows, columns, self.array[rows, columns], self.weights[rows, columns]
+
     def rows(self, index: Index) -> Weighted:
         part = Weighted._of(self.array[index], self.weights[index])
         part.__dict__.update(binary=self.binary, row_squares=self.row_squares[index])
@@ -227,6 +235,10 @@ class Listed(Observed, Sparse):
 
     def known(self) -> np.ndarray:
         return self.stored
+
+    def entries(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        rows = np.repeat(np.arange(self.shape[0]), np.diff(self.indptr))
+        return rows, self.indices.astype(np.intp), self.stored, self.weights
 
     def rows(self, index: Index) -> Listed:
         if not isinstance(index, slice) or index.step not in (None, 1):

@@ -33,6 +33,11 @@ def new_figure(width: float, height: float, layout: Any = "constrained") -> Figu
     return Figure(figsize=(width, height), layout=layout, facecolor="white")
 
 
+def axes_for_curves(ax: Axes | None) -> Axes:
+    """Return the axes that were given, or those of a new figure."""
+    return new_figure(6.4, 3.8).subplots() if ax is None else ax
+
+
 def shades() -> Colormap:
     from matplotlib.colors import LinearSegmentedColormap
 

@@ -13,6 +13,7 @@ from partwise.plots._style import (
     GREY,
     INK,
     PALE,
+    axes_for_curves,
     bare,
     heading,
     new_figure,
@@ -134,8 +135,7 @@ def plot_q(models: Sequence[Any], ax: Axes | None = None) -> Axes:
     if not points:
         raise ValueError(explain("plot_q", "no model", "fitted models"))
     numbers, ratios = np.array(points).T
-    if ax is None:
-        ax = new_figure(6.4, 3.8).subplots()
+    ax = axes_for_curves(ax)
     ax.axhline(1, color=GREY, linewidth=0.8, linestyle=":")
     ax.plot(numbers, ratios, "o-", color=BLUE, linewidth=1.6, markersize=4.5)
     ax.xaxis.set_major_locator(tick_places(9, integer=True))

@@ -16,6 +16,7 @@ from partwise.plots._style import (
     LINES,
     PALE,
     STROKES,
+    axes_for_curves,
     bare,
     heading,
     new_figure,
@@ -54,8 +55,7 @@ def plot_history(model: Any, ax: Axes | None = None) -> Axes:
     if values.ndim != 1 or values.size == 0:
         got, todo = "no objective_history_", "Fit the model first."
         raise ValueError(explain("plot_history", got, "a fitted model", todo))
-    if ax is None:
-        ax = new_figure(6.4, 3.8).subplots()
+    ax = axes_for_curves(ax)
     iterations = np.arange(values.size)
     ax.plot(iterations, values, color=BLUE, linewidth=1.6, solid_capstyle="round")
     ax.plot(iterations[-1:], values[-1:], "o", color=BLUE, markersize=4.5)

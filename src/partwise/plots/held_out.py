@@ -13,8 +13,8 @@ from partwise.plots._style import (
     INK,
     LINES,
     PALE,
+    axes_for_curves,
     bare,
-    new_figure,
     plain_log_ticks,
     tick_places,
 )
@@ -47,8 +47,7 @@ def plot_held_out(found: Any, ax: Axes | None = None) -> Axes:
     if not hasattr(found, "n_components_1se"):
         got = type(found).__name__
         raise ValueError(explain("plot_held_out", got, "what partwise.cross_val_loss returned"))
-    if ax is None:
-        ax = new_figure(6.4, 3.8).subplots()
+    ax = axes_for_curves(ax)
     ks, splits = found.n_components, found.held_out.shape[1]
     for values, label, colour in (
         (found.fitted, "fitted", GREY),

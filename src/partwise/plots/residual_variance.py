@@ -14,8 +14,8 @@ from partwise.plots._style import (
     INK,
     LINES,
     PALE,
+    axes_for_curves,
     bare,
-    new_figure,
     plain_log_ticks,
     tick_places,
 )
@@ -53,8 +53,7 @@ def plot_residual_variance(model: Any, X: Any = None, *, ax: Axes | None = None)
         got, todo = "no fractional_residual_variance_", "Fit a SequentialNMF first."
         raise ValueError(explain("plot_residual_variance", got, "a fitted SequentialNMF", todo))
     others, label = (None, "") if X is None else _of_principal_components(model, X, left.size)
-    if ax is None:
-        ax = new_figure(6.4, 3.8).subplots()
+    ax = axes_for_curves(ax)
     ranks = np.arange(1, left.size + 1)
     ax.plot(ranks, left, "o-", color=BLUE, linewidth=1.6, markersize=4.5, label="sequential NMF")
     if others is not None:

@@ -94,7 +94,7 @@ class StratifiedGradient(Solver):
 
     def start(self, problem: Problem, rng: Any) -> _Descent:
         data: Any = problem.data
-        rows, columns, values, weights = _known(data)
+        rows, columns, values, weights = data.entries()
         shares, slopes = [], []
         for name, places in zip(problem.model.names, (rows, columns), strict=True):
             F = problem.factors[name]
@@ -150,15 +150,6 @@ class StratifiedGradient(Solver):
         state.step *= FASTER
         state.objective = objective
         return objective
-
-
-def _known(data: Any) -> tuple[np.ndarray, ...]:
-    # Rows, columns, values and weights of the known entries.
-    if data.is_sparse:
-        rows = np.repeat(np.arange(data.shape[0]), np.diff(data.indptr))
-        return rows, data.indices.astype(np.intp), data.stored, data.weights
-    rows, columns = np.nonzero(data.weights)
-    return rows, columns, data.array[rows, columns], data.weights[rows, columns]
 
 
 def _strata(known: tuple[np.ndarray, ...], shape: Any, count: int) -> list[list[_Block]]:
