@@ -9,7 +9,7 @@ from scipy import sparse
 from scipy.special import kl_div
 
 from partwise import kernels, losses
-from partwise.kernels._gather import gather_block
+from partwise.kernels._blocks import gather_block, put_block, take_block
 from partwise.kernels._lines import fall_logarithmic, fall_reciprocal
 from partwise.kernels._logarithm import log
 from tests.oracle import naive
@@ -57,6 +57,34 @@ def test_gather_block(dtype, index, k, count):
     places = indices[[5 + min(i, count - 1) for i in range(8)]]
     wanted[:k, 16:24] = A[places].T
     np.testing.assert_array_equal(B, wanted)
+
+
+@njit
+def take_eight(B, p, A, indices, start):
+    take_block(B, p, A, indices, start)
+
+
+@njit
+def put_eight(B, p, A, indices, start):
+    put_block(B, p, A, indices, start)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("k", [1, 3, 7, 8, 9, 16, 20])
+def test_blocks_of_eight_rows(dtype, k):
+    rng = np.random.default_rng(0)
+    A, rows = rng.random((50, k)).astype(dtype), rng.permutation(50)[:20]
+    # A row more after the last: nothing may be written there.
+    room = np.full((k + 1, 32), np.nan, dtype)
+    wanted = room.copy()
+    take_eight(room[:k], 16, A, rows, 5)
+    wanted[:k, 16:24] = A[rows[5:13]].T
+    np.testing.assert_array_equal(room, wanted)
+    back, unchanged = rng.random((50, k)).astype(dtype), np.setdiff1d(np.arange(50), rows[5:13])
+    before = back.copy()
+    put_eight(room[:k], 16, back, rows, 5)
+    np.testing.assert_array_equal(back[rows[5:13]], A[rows[5:13]])
+    np.testing.assert_array_equal(back[unchanged], before[unchanged])
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

@@ -24,27 +24,32 @@ def nndsvd(data: Data, model: Model, rng: Any) -> dict[str, np.ndarray]:
 
     Source: Boutsidis & Gallopoulos (2008), Pattern Recognition 41, section 2.
     """
-    k = model.n_components
-    u, s, vt = leading(data, k)
-    W = np.zeros((data.shape[0], k), data.dtype)
-    H = np.zeros((data.shape[1], k), data.dtype)
-    for j in range(k):
-        best: Any = 0.0
-        pair = None
-        for sign in (1.0, -1.0):
-            left, right = np.maximum(sign * u[:, j], 0), np.maximum(sign * vt[j], 0)
-            norms = np.linalg.norm(left), np.linalg.norm(right)
-            if norms[0] * norms[1] > best:
-                best, pair = norms[0] * norms[1], (left / norms[0], right / norms[1])
-        if pair is not None:
-            scale = np.sqrt(s[j] * best)
-            W[:, j], H[:, j] = scale * pair[0], scale * pair[1]
+    u, s, vt = leading(data, model.n_components)
+    sides = u, vt.T
+    # Of the positive and the negative parts, the product of the norms of both sides.
+    plus, minus = (
+        np.prod([_norms(np.maximum(sign * side, 0)) for side in sides], axis=0) for sign in (1, -1)
+    )
+    signs = np.where(minus > plus, -1, 1)
+    squares = s * np.maximum(plus, minus)
+    W, H = (_scaled(np.maximum(signs * side, 0), squares, data) for side in sides)
     # What a decomposition leaves at rounding level is zero.
     for F in (W, H):
         F[F < 1e-7 * F.max(initial=0.0)] = 0
     factors = {"W": W, "H": H}
     revive(data, model, factors)
     return factors
+
+
+def _norms(F: np.ndarray) -> np.ndarray:
+    squares: np.ndarray = np.einsum("ij,ij->j", F, F)
+    return np.sqrt(squares)
+
+
+def _scaled(F: np.ndarray, squares: np.ndarray, data: Data) -> np.ndarray:
+    """Return F with columns of these squared norms, where they are not zero, in data's dtype."""
+    norms = _norms(F)
+    return (F * (np.sqrt(squares) / np.where(norms > 0, norms, 1))).astype(data.dtype, order="C")
 
 
 def nndsvda(data: Data, model: Model, rng: Any) -> dict[str, np.ndarray]:

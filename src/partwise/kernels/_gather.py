@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 from llvmlite import ir
@@ -11,15 +9,15 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from partwise.kernels._lines import BLOCK, CONTRACT, LINE, _Lines, transposed
+from partwise.kernels._blocks import ask_for
+from partwise.kernels._lines import CONTRACT, LINE, _Lines
 
-__all__ = ["LINE", "gather_block", "sum_rows"]
+__all__ = ["LINE", "sum_rows"]
 
 # Vectors of a sum that are in registers together, and how many stored entries ahead rows of a
 # large table are fetched: as many as cover the way to the outer caches.
 MOST = 8
 AHEAD = 16
-FURTHER = 64  # where rows are copied first, about as many as a row of texts has
 
 
 class _Gather(_Lines):
@@ -70,7 +68,7 @@ class _Gather(_Lines):
         count = builder.udiv(builder.add(size, self.number(LINE - 1)), self.number(LINE))
         with cgutils.for_range(builder, count) as loop:
             line = builder.gep(start, [builder.mul(loop.index, self.number(LINE))])
-            _ask_for(builder, line)
+            ask_for(builder, line)
 
 
 @intrinsic
@@ -130,93 +128,3 @@ def _sum_chunk(gather: _Gather, target: Any, ends: Any, first: Any, count: int) 
         for some in totals[1:]:
             line = builder.fadd(line, builder.load(some[number]))
         builder.store(line, gather.at(target, start), align=gather.size)
-
-
-@intrinsic
-def gather_block(
-    typingctx: Any, B: Any, p: Any, A: Any, indices: Any, start: Any, count: Any
-) -> Any:
-    """Do ``B[:k, p + i] = A[indices[start + i]]`` for i < 8; up to k = 8 B has eight rows.
-
-    Of fewer than eight entries, ``count``, the last one is repeated. A row of A, which has k
-    entries, is loaded and a row of B is stored as vectors of eight, and what is between is a
-    transposition of vectors. Rows of A that are soon to come are asked for ahead.
-    """
-
-    def emit(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        B_, p_, A_, indices_, start_, count_ = values
-        given = ((B, B_), (A, A_), (indices, indices_))
-        *arrays, known = (context.make_array(t)(context, builder, v) for t, v in given)
-        table, rows = (array.data for array in arrays)
-        width, k = (builder.extract_value(array.shape, 1) for array in arrays)
-        vector = ir.VectorType(context.get_value_type(B.dtype), BLOCK)
-        size = B.dtype.bitwidth // 8
-        index_type = ir.IntType(64)
-        number = partial(ir.Constant, index_type)
-
-        def row(place: Any) -> Any:
-            found = builder.load(builder.gep(known.data, [place]))
-            found = builder.sext(found, index_type) if indices.dtype.bitwidth < 64 else found
-            return builder.gep(rows, [builder.mul(found, k)])
-
-        last = builder.add(start_, builder.sub(count_, number(1)))
-        end = builder.sub(builder.extract_value(known.shape, 0), number(1))
-        starts = [row(_least(builder, builder.add(start_, number(i)), last)) for i in range(BLOCK)]
-        later = [
-            row(_least(builder, builder.add(start_, number(FURTHER + i)), end))
-            for i in range(BLOCK)
-        ]
-
-        def copy(l: Any, load: Callable[[Any], Any]) -> None:
-            for begin in later:
-                _ask_for(builder, builder.gep(begin, [l]))
-            lines = [load(builder.gep(begin, [l])) for begin in starts]
-            for i, line in enumerate(transposed(builder, lines)):
-                first = builder.mul(builder.add(l, number(i)), width)
-                place = builder.gep(table, [builder.add(first, p_)])
-                builder.store(line, builder.bitcast(place, vector.as_pointer()), align=size)
-
-        def whole(place: Any) -> Any:
-            return builder.load(builder.bitcast(place, vector.as_pointer()), align=size)
-
-        with builder.if_else(builder.icmp_signed("<", k, number(BLOCK))) as (few, many):
-            with few:
-                copy(number(0), lambda place: _load_some(builder, vector, place, k, size))
-            with many:
-                # The last block begins earlier, over components that are done.
-                most = builder.sub(k, number(BLOCK))
-                steps = cgutils.for_range_slice(builder, number(0), k, number(BLOCK), inc=True)
-                with steps as (l, _):
-                    copy(_least(builder, l, most), whole)
-        return context.get_dummy_value()
-
-    integer = types.int64
-    return types.void(B, integer, A, indices, integer, integer), emit
-
-
-def _least(builder: Any, a: Any, b: Any) -> Any:
-    return builder.select(builder.icmp_signed("<", a, b), a, b)
-
-
-def _ask_for(builder: Any, place: Any) -> None:
-    # To read, into all caches.
-    byte, flag = ir.IntType(8).as_pointer(), ir.IntType(32)
-    kind = ir.FunctionType(ir.VoidType(), [byte, flag, flag, flag])
-    prefetch = builder.module.declare_intrinsic("llvm.prefetch", [byte], kind)
-    how = [ir.Constant(flag, n) for n in (0, 3, 1)]
-    builder.call(prefetch, [builder.bitcast(place, byte), *how])
-
-
-def _load_some(builder: Any, vector: Any, place: Any, count: Any, size: int) -> Any:
-    # A vector of which only so many entries are there, and zeros.
-    index, flags = ir.IntType(64), ir.VectorType(ir.IntType(1), BLOCK)
-    mask = ir.Constant(flags, ir.Undefined)
-    for i in range(BLOCK):
-        there = builder.icmp_signed("<", ir.Constant(index, i), count)
-        mask = builder.insert_element(mask, there, ir.Constant(ir.IntType(32), i))
-    kind = ir.FunctionType(vector, [vector.as_pointer(), ir.IntType(32), flags, vector])
-    name = f"llvm.masked.load.v{BLOCK}f{8 * size}.p0"
-    load = cgutils.get_or_insert_function(builder.module, kind, name)
-    place = builder.bitcast(place, vector.as_pointer())
-    zeros = ir.Constant(vector, [0.0] * BLOCK)
-    return builder.call(load, [place, ir.Constant(ir.IntType(32), size), mask, zeros])

@@ -17,7 +17,6 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 __all__ = [
-    "BLOCK",
     "LINE",
     "WIDE",
     "add_dots",
@@ -29,11 +28,8 @@ __all__ = [
     "move_reciprocal",
     "move_squares",
     "products",
-    "put_block",
     "subtract_model",
     "sums_of_products",
-    "take_block",
-    "transposed",
 ]
 
 LINE = 64  # bytes
@@ -192,107 +188,6 @@ def add_dots(typingctx: Any, total: Any, T: Any, q: Any) -> Any:
         return context.get_dummy_value()
 
     return types.void(total, T, q), emit
-
-
-BLOCK = 8
-
-
-@intrinsic
-def take_block(typingctx: Any, B: Any, p: Any, A: Any, indices: Any, start: Any) -> Any:
-    """Do ``B[:, p + i] = A[indices[start + i]]`` for i < 8, in full blocks of 8 components.
-
-    Arrays are in C order. A row of A is loaded and a row of B is stored as a vector of eight,
-    and what is between is a transposition of vectors; entry by entry it costs several times as
-    much.
-    """
-
-    def emit(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        blocks = _Blocks(context, builder, signature, values)
-        blocks.copy(blocks.places_in_rows, blocks.places_in_table)
-        return context.get_dummy_value()
-
-    return types.void(B, types.int64, A, indices, types.int64), emit
-
-
-@intrinsic
-def put_block(typingctx: Any, B: Any, p: Any, A: Any, indices: Any, start: Any) -> Any:
-    """Do ``A[indices[start + i]] = B[:, p + i]`` for i < 8, in full blocks of 8 components."""
-
-    def emit(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        blocks = _Blocks(context, builder, signature, values)
-        blocks.copy(blocks.places_in_table, blocks.places_in_rows)
-        return context.get_dummy_value()
-
-    return types.void(B, types.int64, A, indices, types.int64), emit
-
-
-class _Blocks:
-    """Eight rows of A that are eight columns of B, in blocks of eight components."""
-
-    def __init__(self, context: Any, builder: Any, signature: Any, values: Any) -> None:
-        B, _, A, indices, _ = signature.args
-        B_, self.p, A_, indices_, start = values
-        arrays = [context.make_array(t)(context, builder, v) for t, v in ((B, B_), (A, A_))]
-        self.builder = builder
-        self.table, rows = (array.data for array in arrays)
-        self.width, self.k = (builder.extract_value(array.shape, 1) for array in arrays)
-        self.vector = ir.VectorType(context.get_value_type(B.dtype), BLOCK)
-        self.size = B.dtype.bitwidth // 8
-        places = context.make_array(indices)(context, builder, indices_).data
-        self.starts = []
-        for i in range(BLOCK):
-            found = builder.load(builder.gep(places, [builder.add(start, self.number(i))]))
-            narrow = indices.dtype.bitwidth < 64
-            found = builder.sext(found, ir.IntType(64)) if narrow else found
-            self.starts.append(builder.gep(rows, [builder.mul(found, self.k)]))
-
-    def number(self, i: int) -> Any:
-        return ir.Constant(ir.IntType(64), i)
-
-    def copy(self, source: Callable[[Any], list[Any]], target: Callable[[Any], list[Any]]) -> None:
-        """Copy all blocks from one side to the other, transposed."""
-        count = self.builder.udiv(self.k, self.number(BLOCK))
-        with cgutils.for_range(self.builder, count) as loop:
-            lines = [self.load(place) for place in source(loop.index)]
-            for place, line in zip(
-                target(loop.index), transposed(self.builder, lines), strict=True
-            ):
-                self.store(line, place)
-
-    def places_in_rows(self, block: Any) -> list[Any]:
-        l = self.builder.mul(block, self.number(BLOCK))
-        return [self.builder.gep(start, [l]) for start in self.starts]
-
-    def places_in_table(self, block: Any) -> list[Any]:
-        builder, l = self.builder, self.builder.mul(block, self.number(BLOCK))
-        rows = [builder.mul(builder.add(l, self.number(i)), self.width) for i in range(BLOCK)]
-        return [builder.gep(self.table, [builder.add(row, self.p)]) for row in rows]
-
-    def load(self, place: Any) -> Any:
-        return self.builder.load(self._as_line(place), align=self.size)
-
-    def store(self, line: Any, place: Any) -> None:
-        self.builder.store(line, self._as_line(place), align=self.size)
-
-    def _as_line(self, place: Any) -> Any:
-        return self.builder.bitcast(place, self.vector.as_pointer())
-
-
-def transposed(builder: Any, lines: list[Any]) -> list[Any]:
-    """Return the columns of a block of lines, by swaps of halves, quarters and entries."""
-    for step in (4, 2, 1):
-        after = list(lines)
-        for i in range(BLOCK):
-            if i & step:
-                continue
-            pair = lines[i], lines[i + step]
-            for which in range(2):
-                own, other = step * which, BLOCK - step * (1 - which)
-                mask = [c + (other if c & step else own) for c in range(BLOCK)]
-                entries = ir.Constant(ir.VectorType(ir.IntType(32), BLOCK), mask)
-                after[i + step * which] = builder.shuffle_vector(*pair, entries)
-        lines = after
-    return lines
 
 
 class _Sums:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from partwise.kernels._blocks import BLOCK, gather_block
 from partwise.kernels._compile import compiled
-from partwise.kernels._gather import gather_block
-from partwise.kernels._lines import BLOCK, LINE
+from partwise.kernels._lines import LINE
 
 __all__ = ["gathered", "put_row", "room_for", "table_for", "turned", "whole_lines"]
 

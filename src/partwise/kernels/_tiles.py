@@ -17,7 +17,7 @@ from numba.extending import intrinsic
 
 from partwise.kernels._lines import CONTRACT, _Lines
 
-__all__ = ["COLUMNS", "ROWS", "add_turned_tile", "tile_bytes", "write_tile"]
+__all__ = ["COLUMNS", "ROWS", "add_turned_tile", "tile_bytes", "write_half_tile", "write_tile"]
 
 
 class _Registers(NamedTuple):
@@ -74,33 +74,40 @@ class _Tile(_Lines):
         self.builder.store(self.builder.fadd(self.builder.load(place), product, CONTRACT), place)
 
 
-@intrinsic
-def write_tile(typingctx: Any, S: Any, X: Any, first: Any, j: Any, P: Any, count: Any) -> Any:
-    """Do ``S = X[first : first + ROWS, j : j + count] @ P[:count]``, S and P of tile columns."""
+def _tile_writer(vectors: int) -> Any:
+    @intrinsic
+    def write(typingctx: Any, S: Any, X: Any, first: Any, j: Any, P: Any, count: Any) -> Any:
+        def emit(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+            S_, X_, first_, j_, P_, count = values
+            tile = _Tile(context, builder, signature, [S_, X_, P_])
+            along = tile.stride(1, 1)
+            corner = builder.add(tile.address(1), builder.mul(j_, along))
+            rows = [builder.add(first_, tile.number(r)) for r in range(ROWS)]
+            starts = [builder.add(corner, builder.mul(row, tile.stride(1, 0))) for row in rows]
+            totals = [[tile.variable(tile.constant(0.0)) for _ in range(vectors)] for _ in starts]
+            with cgutils.for_range(builder, count) as loop:
+                start = builder.mul(loop.index, tile.number(COLUMNS))
+                lines = [tile.load(2, builder.add(start, tile.number(c))) for c in range(vectors)]
+                offset = builder.mul(loop.index, along)
+                for begin, row in zip(starts, totals, strict=True):
+                    weight = builder.load(tile.pointer(builder.add(begin, offset), tile.scalar))
+                    spread = tile.spread(weight)
+                    for place, line in zip(row, lines, strict=True):
+                        tile.add_product(place, spread, line)
+            for r, row in enumerate(totals):
+                for c, place in enumerate(row):
+                    tile.store(builder.load(place), 0, tile.number(COLUMNS * r + c))
+            return context.get_dummy_value()
 
-    def emit(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        S_, X_, first_, j_, P_, count = values
-        tile = _Tile(context, builder, signature, [S_, X_, P_])
-        along = tile.stride(1, 1)
-        corner = builder.add(tile.address(1), builder.mul(j_, along))
-        rows = [builder.add(first_, tile.number(r)) for r in range(ROWS)]
-        starts = [builder.add(corner, builder.mul(row, tile.stride(1, 0))) for row in rows]
-        totals = [[tile.variable(tile.constant(0.0)) for _ in range(COLUMNS)] for _ in starts]
-        with cgutils.for_range(builder, count) as loop:
-            start = builder.mul(loop.index, tile.number(COLUMNS))
-            lines = [tile.load(2, builder.add(start, tile.number(c))) for c in range(COLUMNS)]
-            offset = builder.mul(loop.index, along)
-            for begin, row in zip(starts, totals, strict=True):
-                weight = builder.load(tile.pointer(builder.add(begin, offset), tile.scalar))
-                spread = tile.spread(weight)
-                for place, line in zip(row, lines, strict=True):
-                    tile.add_product(place, spread, line)
-        for r, row in enumerate(totals):
-            for c, place in enumerate(row):
-                tile.store(builder.load(place), 0, tile.number(COLUMNS * r + c))
-        return context.get_dummy_value()
+        return types.void(S, X, types.int64, types.int64, P, types.int64), emit
 
-    return types.void(S, X, types.int64, types.int64, P, types.int64), emit
+    return write
+
+
+# Do ``S = X[first : first + ROWS, j : j + count] @ P[:count]``, for S and P of tile columns, or of
+# the first half of them.
+write_tile = _tile_writer(COLUMNS)
+write_half_tile = _tile_writer(COLUMNS // 2)
 
 
 @intrinsic

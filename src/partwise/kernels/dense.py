@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from partwise.kernels._compile import compiled
-from partwise.kernels._tiles import ROWS, add_turned_tile, tile_bytes, write_tile
+from partwise.kernels._rows import room_for
+from partwise.kernels._tiles import ROWS, add_turned_tile, tile_bytes, write_half_tile, write_tile
 
 __all__ = ["along_rows", "dense_product", "gram", "narrow_product", "turned_product"]
 
@@ -53,6 +54,14 @@ def gram(F: np.ndarray) -> np.ndarray:
     return out
 
 
+@compiled()
+def _put_tile(S, X, start, first, panel, count, half):  # type: ignore[no-untyped-def]
+    if half:
+        write_half_tile(S, X, start, first, panel, count)
+    else:
+        write_tile(S, X, start, first, panel, count)
+
+
 @compiled(error_model="numpy")
 def narrow_product(X, A, out):  # type: ignore[no-untyped-def]
     """Write ``X A`` into ``out`` (rows, k), for X (rows, columns) and A (columns, k).
@@ -64,8 +73,9 @@ def narrow_product(X, A, out):  # type: ignore[no-untyped-def]
     k = A.shape[1]
     tile = TILE // A.itemsize
     height = min(columns, STRETCH)
-    S = np.empty((ROWS, tile), A.dtype)
-    P = np.zeros(((k + tile - 1) // tile, height, tile), A.dtype)
+    parts = (k + tile - 1) // tile
+    S = room_for(ROWS * tile, A).reshape(ROWS, tile)
+    P = room_for(parts * height * tile, A).reshape(parts, height, tile)
     few = np.zeros((ROWS, columns if rows < ROWS else 0), A.dtype)
     for i in range(rows):
         for l in range(k):
@@ -81,11 +91,12 @@ def narrow_product(X, A, out):  # type: ignore[no-untyped-def]
             # The last tile begins earlier, over rows that are done.
             start = max(0, min(done, rows - ROWS))
             for part in range(len(P)):
-                if rows < ROWS:
-                    write_tile(S, few, start, first, P[part], count)
-                else:
-                    write_tile(S, X, start, first, P[part], count)
                 l = part * tile
+                half = k - l <= tile // 2
+                if rows < ROWS:
+                    _put_tile(S, few, start, first, P[part], count, half)
+                else:
+                    _put_tile(S, X, start, first, P[part], count, half)
                 for r in range(done - start, min(ROWS, rows - start)):
                     for c in range(min(tile, k - l)):
                         out[start + r, l + c] += S[r, c]
@@ -103,10 +114,10 @@ def turned_product(X, A, out):  # type: ignore[no-untyped-def]
     tile = TILE // A.itemsize
     width = max(1, min(columns + tile - 1, PANEL // (k * A.itemsize)) // tile) * tile
     # One more tile, since rows of T at a distance of a power of two share a place in the cache.
-    T = np.empty((k, width + tile), A.dtype)
+    T = room_for(k * (width + tile), A).reshape(k, width + tile)
     last = np.zeros((ROWS, k), A.dtype)
-    rest = np.zeros((ROWS, tile), A.dtype)
-    few = np.zeros((ROWS, tile), A.dtype)
+    rest = room_for(ROWS * tile, A).reshape(ROWS, tile)
+    few = room_for(ROWS * tile, A).reshape(ROWS, tile)
     for first in range(0, columns, width):
         count = min(width, columns - first)
         whole = count // tile * tile

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from partwise.kernels._blocks import BLOCK, put_block, take_block
 from partwise.kernels._compile import compiled
 from partwise.kernels._descent import LANES, move_free_one, move_free_two, move_one, move_two
-from partwise.kernels._lines import BLOCK, put_block, take_block
+from partwise.kernels._rows import room_for
 
 __all__ = ["coordinate_sweeps", "curvatures"]
 
@@ -74,7 +75,7 @@ def _exchange(F, C, free, T, R, M, row, done, sweeps, first, taken):  # type: ig
     put = 0
     for b in range(first, first + BLOCK):
         if done[b] != 0 and row[b] >= 0:
-            for j in range(k // BLOCK * BLOCK if together else 0, k):
+            for j in range(0 if together else k):
                 F[row[b], j] = T[j, b]
             put += 1
     now = taken
@@ -88,7 +89,7 @@ def _exchange(F, C, free, T, R, M, row, done, sweeps, first, taken):  # type: ig
         take_block(R, first, C, row, first)
     for b in range(first, first + BLOCK):
         if done[b] != 0 and row[b] >= 0:
-            for j in range(k // BLOCK * BLOCK if together else 0, k):
+            for j in range(0 if together else k):
                 T[j, b] = F[row[b], j]
                 R[j, b] = C[row[b], j]
             if free.shape[0] > 0:
@@ -132,13 +133,9 @@ def coordinate_sweeps(F, G, C, order, free, repeats, shrink):  # type: ignore[no
     use_free = free.shape[0] > 0
     width = LANES // F.itemsize  # so many rows are updated together
     gram, inverse = curvatures(G, F)
-    T = np.zeros((k, width), F.dtype)
-    R = np.zeros((k, width), F.dtype)
-    M = np.ones((k, width), F.dtype)
-    change = np.zeros(width, F.dtype)
-    enough = np.zeros(width, F.dtype)
-    sweeps = np.zeros(width, F.dtype)
-    done = np.ones(width, F.dtype)
+    T, R, M = room_for(3 * k * width, F).reshape(3, k, width)
+    change, enough, sweeps, done = room_for(4 * width, F).reshape(4, width)
+    M[:], done[:] = 1, 1
     row = np.full(width, -1)
     taken, busy = 0, 0
     while True:
