@@ -84,7 +84,9 @@ def test_cold(run):
 
 
 def test_small(run):
-    assert_whole(run("small"), ["scikit-learn", "partwise"], ["ms", "times faster"])
+    rows = run("small")
+    assert [row["library"] for row in rows[:2]] == ["scikit-learn", "partwise"]
+    assert_whole(rows, [row["data"] for row in rows], ["ms", "times faster"])
 
 
 def test_disk(run, tmp_path):

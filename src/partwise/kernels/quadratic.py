@@ -11,6 +11,8 @@ from partwise.kernels._rows import room_for
 
 __all__ = ["coordinate_sweeps", "curvatures"]
 
+NEVER = -1e30  # sweeps over a row that is not there: it is never done
+
 
 @compiled()
 def curvatures(G, F):  # type: ignore[no-untyped-def]
@@ -62,7 +64,7 @@ def _sweep(T, R, G, inverse, order, M, use_free, change):  # type: ignore[no-unt
 
 
 @compiled(error_model="numpy")
-def _exchange(F, C, free, T, R, M, row, done, sweeps, first, taken):  # type: ignore[no-untyped-def]
+def _exchange(F, C, free, T, R, M, row, enough, sweeps, done, first, taken):  # type: ignore[no-untyped-def]
     # Put rows that are done back, and take the next ones in their places; of eight in a row
     # all at once. Returns how many were put back and taken.
     rows, k = F.shape
@@ -81,7 +83,9 @@ def _exchange(F, C, free, T, R, M, row, done, sweeps, first, taken):  # type: ig
     now = taken
     for b in range(first, first + BLOCK):
         if done[b] != 0:
-            row[b], sweeps[b] = now if now < rows else -1, 0
+            row[b] = now if now < rows else -1
+            sweeps[b] = 0 if now < rows else NEVER
+            enough[b] = -1
             now += 1
     together = plain and now == taken + BLOCK and now <= rows
     if together:
@@ -140,7 +144,7 @@ def coordinate_sweeps(F, G, C, order, free, repeats, shrink):  # type: ignore[no
     taken, busy = 0, 0
     while True:
         for b in range(0, width, BLOCK):
-            put, taken_now = _exchange(F, C, free, T, R, M, row, done, sweeps, b, taken)
+            put, taken_now = _exchange(F, C, free, T, R, M, row, enough, sweeps, done, b, taken)
             taken += taken_now
             busy += taken_now - put
         if busy == 0:
