@@ -352,6 +352,7 @@ def test_views_hold_the_same_numbers(storage, seed):
     assert data.sum() == pytest.approx(X.sum())
     assert data.sum_of_squares() == pytest.approx((X**2).sum())
     assert data.smallest() == X.min()
+    assert data.nonzeros() == np.count_nonzero(X)
     for found, axis in zip(data.square_sums(), (1, 0), strict=True):
         np.testing.assert_allclose(found, (X**2).sum(axis=axis))
     assert data.size == X.size

@@ -130,6 +130,10 @@ class Data(ABC):
             size *= int(length)
         return size
 
+    def nonzeros(self) -> int:
+        """Return the number of entries that are not zero, or of all where none is looked at."""
+        return self.size
+
     @property
     def mass(self) -> float:
         """The sum of the weights of all entries."""

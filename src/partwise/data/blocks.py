@@ -73,5 +73,8 @@ class RowBlocks(Data):
         rows, columns = zip(*(part.square_sums() for part in self.parts), strict=True)
         return np.concatenate(rows), np.sum(columns, axis=0)
 
+    def nonzeros(self) -> int:
+        return sum(part.nonzeros() for part in self.parts)
+
     def smallest(self) -> float:
         return min(part.smallest() for part in self.parts)

@@ -102,6 +102,13 @@ class Dense(Data):
             total += kernels.inner(part, part)
         return total
 
+    @cached_property
+    def _nonzeros(self) -> int:
+        return int(np.count_nonzero(self.array))
+
+    def nonzeros(self) -> int:
+        return self._nonzeros
+
     def filled(self) -> Dense:
         return self if self.smallest() >= 0 else Dense(np.maximum(self.array, 0))
 

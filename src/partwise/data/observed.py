@@ -71,6 +71,9 @@ class Observed(ABC):
         """Return the product of the weighted entries with H."""
         return np.asarray(self.weighed() @ H)
 
+    def nonzeros(self) -> int:
+        return self.size
+
     @cached_property
     def mass(self) -> float:
         """The sum of all weights, in float64."""

@@ -134,6 +134,13 @@ class Sparse(Data):
     def _sum_of_squares(self) -> float:
         return kernels.inner(self.stored, self.stored)
 
+    @cached_property
+    def _nonzeros(self) -> int:
+        return int(np.count_nonzero(self.stored))
+
+    def nonzeros(self) -> int:
+        return self._nonzeros
+
     def sum(self) -> float:
         return self._sum
 

@@ -45,11 +45,12 @@ def ahead(read: Callable[[int, int], Block], spans: list[slice]) -> Iterator[tup
 
 @dataclass
 class _Summary:
-    """What one pass tells: extremes, the sum, and sums of squares of rows and columns."""
+    """What one pass tells: extremes, the sum, how many are not zero, and sums of squares."""
 
     smallest: float
     largest: float
     total: float
+    nonzeros: int
     rows: np.ndarray
     columns: np.ndarray
 
@@ -188,7 +189,7 @@ class Stored(Data):
 
     def _gather(self, subject: str | None = None, signed: bool = False) -> _Summary:
         lowest = -float(np.finfo(np.float64).max) if signed else 0.0
-        found = _Summary(np.inf, -np.inf, 0.0, np.empty(self.shape[0]), np.zeros(self.shape[1]))
+        found = _Summary(np.inf, -np.inf, 0.0, 0, np.empty(self.shape[0]), np.zeros(self.shape[1]))
         for rows, block in self.read():
             inner = list(block.blocks())
             for part, sums in zip(inner, each(_sums, map(block.rows, inner)), strict=True):
@@ -197,12 +198,16 @@ class Stored(Data):
                 found.smallest = min(found.smallest, sums.smallest)
                 found.largest = max(found.largest, sums.largest)
                 found.total += sums.total
+                found.nonzeros += sums.nonzeros
                 found.rows[rows][part] = sums.rows
                 found.columns += sums.columns
         return found
 
     def sum(self) -> float:
         return self._summary.total
+
+    def nonzeros(self) -> int:
+        return self._summary.nonzeros
 
     def sum_of_squares(self) -> float:
         return float(self._summary.rows.sum())
@@ -226,4 +231,5 @@ def _sums(block: Any) -> _Summary:
     values = block.stored if block.is_sparse else block.to_dense()
     largest = float(values.max(initial=0.0))
     with np.errstate(over="ignore"):  # of data that will be scaled, and summed up again
-        return _Summary(block.smallest(), largest, block.sum(), *block.square_sums())
+        counted = block.sum(), block.nonzeros()
+        return _Summary(block.smallest(), largest, *counted, *block.square_sums())
