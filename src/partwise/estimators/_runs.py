@@ -251,11 +251,11 @@ def bind(
     start: Start | None = None,
 ) -> Problem:
     """Return the problem of an estimator for data and factors in a unit of their own."""
-    loss = as_loss(est.beta_loss).rescaled(unit.cost_in(1.0))
+    loss = as_loss(est.beta_loss).rescaled(unit.entry_in)
     fixed, given = (start.fixed, start.given) if start else ({}, {})
     scale = unit.cost_in(loss.degree)
     penalties = {
-        name: tuple(p.rescaled(scale, 2.0**unit.power) if unit.power else p for p in terms)
+        name: tuple(p if unit == Unit() else p.rescaled(scale, 2.0**unit.power) for p in terms)
         for name, terms in penalties_of(est, data.shape, fixed, given).items()
     }
     model = est._model(n_components)
@@ -462,7 +462,7 @@ def _outcome(
     assert product is not None
     with np.errstate(over="ignore", under="ignore"):
         error = np.sqrt(2 * max(problem.loss_value(result.objective), 0.0)) * np.exp2(
-            unit.power * degree
+            unit.power * degree + unit.weight / 2
         )
     return Outcome(
         W=unit.factor_out(W),
