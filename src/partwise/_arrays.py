@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ from scipy import sparse
 
 from partwise._errors import explain
 
-__all__ = ["check_entries", "check_kind", "check_start", "generator"]
+__all__ = ["check_count", "check_entries", "check_kind", "check_start", "generator"]
 
 Matrix = Any  # an ndarray or a SciPy sparse array: their common part has no type of its own
 
@@ -19,6 +20,13 @@ def generator(seed: Any) -> np.random.RandomState | np.random.Generator:
     if isinstance(seed, (np.random.RandomState, np.random.Generator)):
         return seed
     return np.random.default_rng(seed)
+
+
+def check_count(value: Any, subject: str) -> int:
+    """Return an integer ≥ 1, or raise ValueError for what is none."""
+    if not isinstance(value, Integral) or isinstance(value, bool) or value < 1:
+        raise ValueError(explain(subject, repr(value), "an integer ≥ 1"))
+    return int(value)
 
 
 def check_kind(X: Any, subject: str) -> None:

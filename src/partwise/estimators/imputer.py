@@ -14,13 +14,14 @@ from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.impute import MissingIndicator
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import _check_feature_names_in, check_is_fitted, validate_data
+from sklearn.utils.validation import _check_feature_names_in, check_is_fitted
 
 from partwise import kernels
 from partwise._arrays import check_kind
 from partwise._errors import explain
 from partwise._threads import one_pool, side_by_side
 from partwise.estimators import _runs
+from partwise.estimators._checks import validated
 from partwise.estimators._observed import checked_weights
 from partwise.estimators.nmf import NMF
 from partwise.init import STARTS
@@ -218,13 +219,7 @@ penalty_H, verbose, shuffle, n_init, n_jobs, max_time, allow_negative
     def _checked(self, X: Any, weights: Any, *, reset: bool) -> tuple[np.ndarray, np.ndarray]:
         # X, and weights of all its entries, 0 where one is missing.
         check_kind(X, "X")
-        X = validate_data(
-            self,
-            X,
-            reset=reset,
-            dtype=[np.float64, np.float32],
-            ensure_all_finite="allow-nan",
-        )
+        X = validated(self, X, reset=reset)
         known = ~np.isnan(X)
         if weights is None:
             return X, known.astype(X.dtype)

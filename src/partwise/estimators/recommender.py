@@ -10,12 +10,13 @@ from scipy import sparse
 from sklearn.base import BaseEstimator, _fit_context
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from partwise._arrays import check_kind
 from partwise._errors import explain
 from partwise._threads import one_pool
 from partwise.data import as_data
+from partwise.estimators._checks import validated
 from partwise.estimators._observed import observe
 from partwise.estimators._ratings import Layout, counted_from, known_values
 from partwise.estimators._runs import seed_of, warn
@@ -223,8 +224,7 @@ class Recommender(BaseEstimator):
 
     def _ratings(self, R: Any, weights: Any, *, reset: bool) -> Any:
         check_kind(R, "R")
-        allowed: dict[str, Any] = {"accept_sparse": "csr", "ensure_all_finite": False}
-        R = validate_data(self, R, reset=reset, dtype=[np.float64, np.float32], **allowed)
+        R = validated(self, R, reset=reset, accept_sparse="csr")
         subject = "Recommender (input R)"
         return as_data(observe(R, weights, unstored="missing", subject=subject, signed=True))
 
