@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from numbers import Integral, Real
 from typing import Any
@@ -19,6 +17,7 @@ from partwise._arrays import check_count
 from partwise._errors import explain
 from partwise.data import Observed, as_data
 from partwise.estimators import _residuals, _runs
+from partwise.estimators._all_or_nothing import AllOrNothing
 from partwise.estimators._checks import check_data, is_stored_sparse
 from partwise.estimators._explain import Explained, explained
 from partwise.estimators._residuals import ChiSquare
@@ -39,7 +38,7 @@ _NORMS = {
 }
 
 
-class BaseNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+class BaseNMF(AllOrNothing, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     """Parameters, checks and results that all estimators of X ≈ W H share."""
 
     _parameter_constraints: dict = {  # noqa: RUF012
@@ -61,17 +60,6 @@ class BaseNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         "n_jobs": [Integral, None],
         "max_time": [Interval(Real, 0, None, closed="neither"), None],
     }
-
-    @contextmanager
-    def _unchanged_on_failure(self) -> Iterator[None]:
-        before = dict(self.__dict__)
-        try:
-            yield
-        except BaseException:
-            # A refit that was refused or interrupted leaves the model as it was.
-            self.__dict__.clear()
-            self.__dict__.update(before)
-            raise
 
     def _model(self, n_components: int) -> Bilinear:
         return Bilinear(n_components)
