@@ -326,6 +326,15 @@ def test_bad_weights_say_so(weights, words):
         NMF(2).fit(np.ones((13, 9)), weights=weights[0])
 
 
+@pytest.mark.parametrize("unstored", ["zero", "missing"])
+def test_sparse_data_of_which_nothing_is_known(unstored):
+    none, X = sparse.csr_array((13, 9)), sparse.csr_array(np.ones((13, 9)))
+    with pytest.raises(ValueError, match="no known entry"):
+        NMF(2, unstored=unstored).fit(X, weights=none)
+    with pytest.raises(ValueError, match="no known entry"):
+        NMF(2, unstored="missing").fit(none)
+
+
 def test_masks_of_weights_are_not_ignored():
     weights = np.ma.array(np.ones((13, 9)), mask=np.eye(13, 9) > 0)
     with pytest.raises(TypeError, match="weights: got a masked array with 9 masked"):

@@ -132,22 +132,24 @@ def _of_sparse(X: Any, weights: Any, unstored: str) -> Any:
                 raise ValueError(explain("weights", got, wanted, todo))
             return _of_dense(data.to_dense(), weights)
         # Of the weighted entries those that X does not store are zeros.
-        pattern = weights.copy()
-        pattern.sum_duplicates()
-        rows, columns = pattern.nonzero()
-        values = pattern[rows, columns]
-        known = np.asarray(data.matrix[rows, columns])
-        return _in_rows(rows, columns, known, np.asarray(values), X.shape)
+        rows, columns = weights.nonzero()
+        known, values = (_looked_up(part, rows, columns) for part in (data.matrix, weights))
+        return _in_rows(rows, columns, known, values, X.shape)
     rows = np.repeat(np.arange(X.shape[0]), np.diff(data.indptr))
     columns, known = data.indices, data.stored
     if weights is None:
         values = np.ones_like(known)
     elif sparse.issparse(weights):
-        values = np.asarray(weights[rows, columns])
+        values = _looked_up(weights, rows, columns)
     else:
         values = weights[rows, columns]
     chosen = (values > 0) & ~np.isnan(known)
     return _in_rows(rows[chosen], columns[chosen], known[chosen], values[chosen], X.shape)
+
+
+def _looked_up(matrix: Any, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    # SciPy answers no places with a matrix.
+    return np.asarray(matrix[rows, columns]) if len(rows) else np.empty(0, matrix.dtype)
 
 
 def _in_rows(

@@ -6,6 +6,7 @@ import inspect
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -191,6 +192,9 @@ def seed_of(random_state: Any) -> int:
         return int(random_state.integers(2**31 - 1))
     if random_state is None:
         return int(np.random.SeedSequence().generate_state(1)[0])
+    if not isinstance(random_state, Integral) or random_state < 0:
+        wanted = "an integer ≥ 0, a generator of NumPy or None"
+        raise ValueError(explain("random_state", repr(random_state), wanted))
     return int(random_state)
 
 
@@ -538,6 +542,7 @@ def warn(message: str, category: type[Warning]) -> None:
     while frame is not None and frame.f_globals.get("__name__", "").split(".")[0] in (
         "partwise",
         "sklearn",
+        "joblib",
     ):
         frame = frame.f_back
         depth += 1
