@@ -16,7 +16,7 @@ from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_array
 
-from partwise._arrays import check_kind
+from partwise._arrays import check_count, check_kind
 from partwise._errors import explain
 from partwise._tables import aligned, frame
 from partwise._threads import one_pool, side_by_side
@@ -304,7 +304,7 @@ def _splitter(cv: Any) -> HeldOutEntries:
     if isinstance(cv, HeldOutEntries):
         return cv
     if isinstance(cv, Integral):
-        return HeldOutEntries(cv, random_state=0)
+        return HeldOutEntries(check_count(cv, "n_splits"), random_state=0)
     raise TypeError(explain("cv", repr(cv), "a number of splits, or HeldOutEntries(...)"))
 
 
