@@ -88,7 +88,10 @@ def _of_principal_components(model: Any, X: Any, count: int) -> tuple[np.ndarray
     if sparse.issparse(X):
         todo = "Pass X.toarray(), if it fits in memory."
         raise ValueError(explain("plot_residual_variance", "sparse X", "a dense array", todo))
-    found = np.asarray(X, dtype=np.float64)
+    found, n_features = np.asarray(X, dtype=np.float64), model.components_.shape[1]
+    if found.ndim != 2 or found.shape[1] != n_features:
+        wanted = f"the data of the fit, of {n_features} columns"
+        raise ValueError(explain("X", f"shape {found.shape}", wanted))
     holes, label = np.isnan(found), "principal components"
     if holes.any():
         found = np.where(holes, model.inverse_transform(model.transform(X)), found)
