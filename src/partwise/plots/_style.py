@@ -91,6 +91,23 @@ def tick_places(most: int, integer: bool = False) -> MaxNLocator:
     return MaxNLocator(most, integer=integer)
 
 
+def finish_curves(ax: Axes, x: str, y: str) -> None:
+    """Label axes whose x counts something, and make them quiet."""
+    ax.set_xlabel(x, fontsize=9, color=GREY)
+    ax.set_ylabel(y, fontsize=9, color=GREY)
+    ax.xaxis.set_major_locator(tick_places(9, integer=True))
+    bare(ax, "left", "bottom")
+    ax.grid(color=PALE, linewidth=0.6, alpha=0.7)
+    ax.set_axisbelow(True)
+
+
+def log_if_positive(ax: Axes, values: np.ndarray) -> None:
+    """Make the axis of values logarithmic where all of them are positive and finite."""
+    if values.size and np.all(values > 0) and np.all(np.isfinite(values)):
+        ax.set_yscale("log")
+        plain_log_ticks(ax, values)
+
+
 def plain_log_ticks(ax: Axes, values: np.ndarray) -> None:
     """Label a logarithmic axis of less than two decades with plain numbers."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator

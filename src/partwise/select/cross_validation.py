@@ -18,7 +18,7 @@ from sklearn.utils.validation import check_array
 
 from partwise._arrays import check_count, check_kind
 from partwise._errors import explain
-from partwise._tables import aligned, frame
+from partwise._tables import Grouped, aligned
 from partwise._threads import one_pool, side_by_side
 from partwise.data import as_data
 from partwise.estimators import NMF, MiniBatchNMF, _runs
@@ -32,7 +32,7 @@ __all__ = ["CrossValLoss", "cross_val_loss"]
 
 
 @dataclass(frozen=True, repr=False)
-class CrossValLoss:
+class CrossValLoss(Grouped):
     """What `cross_val_loss` found; printed, it is a table.
 
     Attributes
@@ -111,25 +111,6 @@ class CrossValLoss:
             | {name: values[place].item() for name, values in means.items()}
             for place, k in enumerate(self.n_components)
         ]
-
-    def to_frame(self, by: str = "split") -> Any:
-        """Return `table` as a pandas DataFrame.
-
-        Parameters
-        ----------
-        by : {"split", "n_components"}, default="split"
-            As for `table`.
-
-        Returns
-        -------
-        pandas.DataFrame
-
-        Raises
-        ------
-        ImportError
-            Without pandas.
-        """
-        return frame(self.table(by))
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Draw the held-out and the fitted loss against the number of components.
