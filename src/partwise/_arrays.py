@@ -1,7 +1,8 @@
-"""Checks of input arrays, and random generators."""
+"""Checks of what the user passes: arrays and numbers."""
 
 from __future__ import annotations
 
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -9,16 +10,16 @@ from scipy import sparse
 
 from partwise._errors import explain
 
-__all__ = ["check_entries", "check_kind", "check_start", "generator"]
+__all__ = ["check_count", "check_entries", "check_kind", "check_start"]
 
 Matrix = Any  # an ndarray or a SciPy sparse array: their common part has no type of its own
 
 
-def generator(seed: Any) -> np.random.RandomState | np.random.Generator:
-    """Return a generator made of an int, None or a generator; the global one stays untouched."""
-    if isinstance(seed, (np.random.RandomState, np.random.Generator)):
-        return seed
-    return np.random.default_rng(seed)
+def check_count(value: Any, subject: str) -> int:
+    """Return an integer ≥ 1, or raise ValueError for what is none."""
+    if not isinstance(value, Integral) or isinstance(value, bool) or value < 1:
+        raise ValueError(explain(subject, repr(value), "an integer ≥ 1"))
+    return int(value)
 
 
 def check_kind(X: Any, subject: str) -> None:

@@ -86,6 +86,8 @@ def _plain_class(cls: type) -> bool:
 
 
 def _stored(value: Any, place: str, arrays: dict[str, np.ndarray]) -> Any:
+    if isinstance(value, np.generic):
+        value = value.item()
     if sparse.issparse(value):
         matrix = sparse.csr_array(value)
         for part in ("data", "indices", "indptr"):
@@ -94,7 +96,8 @@ def _stored(value: Any, place: str, arrays: dict[str, np.ndarray]) -> Any:
     if isinstance(value, np.ndarray):
         if value.dtype.kind == "O":
             # Labels, where None and NaN both say that one is not known.
-            return [None if v is None or v != v else v for v in value.tolist()]
+            values = (v.item() if isinstance(v, np.generic) else v for v in value)
+            return [None if v is None or v != v else v for v in values]
         arrays[place] = value
         return {"array": place}
     if isinstance(value, tuple | list):

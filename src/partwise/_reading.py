@@ -292,8 +292,11 @@ def _read_parquet(path: Path) -> LabelledMatrix:
         row, column_number = missing[0]
         where = f"row {row + 1}, column {str(frame.columns[column_number])!r}"
         raise ValueError(_missing(path, where, len(missing)))
+    values = frame.to_numpy()
+    if values.dtype == object:  # of columns of several kinds, or of numbers that may be missing
+        values = frame.to_numpy(np.float64)
     return LabelledMatrix(
-        np.ascontiguousarray(frame.to_numpy()),
+        np.ascontiguousarray(values),
         None if rows is None else [str(name) for name in rows],
         [str(name) for name in frame.columns],
     )

@@ -7,7 +7,7 @@ from typing import Any
 
 from partwise._errors import explain
 
-__all__ = ["Tabular", "aligned", "frame"]
+__all__ = ["Grouped", "Tabular", "aligned"]
 
 
 def aligned(rows: list[list[str]]) -> list[str]:
@@ -20,7 +20,7 @@ def aligned(rows: list[list[str]]) -> list[str]:
     return lines
 
 
-def frame(rows: list[dict[str, Any]]) -> Any:
+def _frame(rows: list[dict[str, Any]]) -> Any:
     """Return the rows as a pandas DataFrame; ImportError without pandas."""
     try:
         import pandas
@@ -50,4 +50,31 @@ class Tabular(ABC):
         ImportError
             Without pandas.
         """
-        return frame(self.table())
+        return _frame(self.table())
+
+
+class Grouped(Tabular):
+    """A result whose table may have a row for each group instead."""
+
+    @abstractmethod
+    def table(self, by: str = "") -> list[dict[str, Any]]:
+        """Return the rows, as dicts."""
+
+    def to_frame(self, by: str | None = None) -> Any:
+        """Return `table` as a pandas DataFrame.
+
+        Parameters
+        ----------
+        by : str, optional
+            As for `table`, and with its default.
+
+        Returns
+        -------
+        pandas.DataFrame
+
+        Raises
+        ------
+        ImportError
+            Without pandas.
+        """
+        return _frame(self.table() if by is None else self.table(by))

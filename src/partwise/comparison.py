@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from partwise._errors import explain
-from partwise._tables import aligned, frame
+from partwise._tables import Grouped, aligned
 from partwise._threads import one_pool
 from partwise.data import as_data
 from partwise.estimators import NMF, _runs
@@ -87,7 +87,7 @@ class SolverRun:
 
 
 @dataclass(frozen=True, repr=False)
-class Comparison:
+class Comparison(Grouped):
     """What `compare` found; printed, it is a table.
 
     Attributes
@@ -165,25 +165,6 @@ class Comparison:
             "converged": converged,
             "stop_reason": reasons.most_common(1)[0][0],
         }
-
-    def to_frame(self, by: str = "run") -> Any:
-        """Return `table` as a pandas DataFrame.
-
-        Parameters
-        ----------
-        by : {"run", "solver"}, default="run"
-            As for `table`.
-
-        Returns
-        -------
-        pandas.DataFrame
-
-        Raises
-        ------
-        ImportError
-            Without pandas.
-        """
-        return frame(self.table(by))
 
     def plot(self) -> Figure:
         """Draw the excess against seconds and against iterations.

@@ -3,31 +3,32 @@
 from __future__ import annotations
 
 import csv
-import ctypes
 import hashlib
 import json
 import math
 import os
 import platform
-import secrets
-import shutil
-import sys
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib import metadata
 from importlib.util import find_spec
+from numbers import Real
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
+from sklearn.utils.validation import check_is_fitted
 
 from partwise._errors import explain
 from partwise._parts import described, rebuilt
 from partwise._reading import LabelledMatrix, read_matrix
 from partwise._version import __version__
+from partwise._writing import check_file, name_array, table_lines, whole_folder, write_matrix
 from partwise.comparison import Comparison
+from partwise.estimators import NMF, MiniBatchNMF, NonSmoothNMF, SequentialNMF
+from partwise.losses import Loss
+from partwise.penalties import Penalty
 
 __all__ = [
     "LabelledMatrix",
@@ -45,6 +46,9 @@ __all__ = [
 FOLDER_FORMAT = "partwise model 1"
 MODEL_FILES = frozenset(["W.csv", "H.csv", "factors.npz", "model.json", "parts.png", "history.png"])
 COMPARISON_FILES = frozenset(["table.csv", "comparison.png"])
+CLASSES: dict[str, Any] = {
+    cls.__name__: cls for cls in (NMF, MiniBatchNMF, NonSmoothNMF, SequentialNMF)
+}
 # What model.json keeps of a fit, and the attribute of the estimator that holds it.
 RESULTS = {
     "seed": "seed_",
@@ -60,141 +64,18 @@ RESULTS = {
     "beta_loss": "beta_loss_",
     "solver": "solver_",
     "init": "init_",
+    "n_steps": "n_steps_",
+    "fractional_residual_variance": "fractional_residual_variance_",
+    "persistence": "persistence_",
+    "suggested_n_components": "suggested_n_components_",
 }
 # Parameters that may be objects, and what they are.
 PARTS = {"beta_loss": "loss", "penalty_W": "penalty", "penalty_H": "penalty"}
-ARRAYS = ("objectives", "objective_history", "time_history")
+ARRAYS = (
+    *("objectives", "objective_history", "time_history"),
+    *("fractional_residual_variance", "persistence"),
+)
 NOT_FINITE = ("inf", "-inf", "nan")
-
-
-# ---------------------------------------------------------------- writing whole files
-
-
-def _hidden_sibling(path: Path) -> Path:
-    return path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
-
-
-def _sync(path: Path) -> None:
-    """Flush a file or folder to the disk, where the system can."""
-    if os.name == "nt" and path.is_dir():
-        return
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def check_file(path: str | os.PathLike[str], force: bool = False) -> Path:
-    """Refuse a path that `write_matrix` would refuse; return it as a Path.
-
-    Parameters
-    ----------
-    path : path
-        Where the matrix shall go.
-    force : bool, default=False
-        Whether an existing file may be replaced.
-    """
-    path = Path(path)
-    kind = path.suffix.lower()
-    if kind not in (".csv", ".tsv", ".npy", ".npz"):
-        got, wanted = f"the ending {kind or '(none)'}", ".csv, .tsv, .npy or .npz"
-        raise ValueError(explain(f"file {path}", got, wanted))
-    if path.is_dir():
-        raise FileExistsError(explain(f"file {path}", "a folder", "a new file"))
-    if path.exists() and not force:
-        todo = "Choose another name, or replace it with force=True (--force)."
-        raise FileExistsError(explain(f"file {path}", "an existing file", "a new file", todo))
-    return path
-
-
-def write_matrix(
-    path: str | os.PathLike[str],
-    values: np.ndarray,
-    *,
-    row_names: Sequence[str] | None = None,
-    column_names: Sequence[str] | None = None,
-    force: bool = False,
-) -> None:
-    """Write a dense matrix whole or not at all: .csv or .tsv, .npy, or .npz with names.
-
-    Parameters
-    ----------
-    path : path
-        The ending picks the format. An existing file is kept unless `force` is true.
-    values : ndarray of shape (n_rows, n_columns)
-        The entries; text keeps every digit that is needed to read them back unchanged.
-    row_names, column_names : sequence of str, optional
-        The names; without them, text files number rows and columns from 0.
-    force : bool, default=False
-        Whether to replace an existing file.
-    """
-    path = check_file(path, force)
-    partial = _hidden_sibling(path)
-    try:
-        with partial.open("xb") as stream:
-            _write_to(stream, path.suffix.lower(), values, row_names, column_names)
-        _sync(partial)
-        partial.replace(path)
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
-    _sync(path.parent)
-
-
-def _write_to(
-    stream: IO[bytes],
-    kind: str,
-    values: np.ndarray,
-    row_names: Sequence[str] | None,
-    column_names: Sequence[str] | None,
-) -> None:
-    if kind == ".npy":
-        np.save(stream, values, allow_pickle=False)
-    elif kind == ".npz":
-        names = {"row_names": _name_array(row_names)}
-        names["column_names"] = _name_array(column_names)
-        np.savez(stream, X=values, **names)  # type: ignore[arg-type]
-    else:
-        delimiter = "\t" if kind == ".tsv" else ","
-        for line in table_lines(values, row_names, column_names, delimiter):
-            stream.write(line.encode())
-
-
-class _Line:
-    """The line that csv.writer wrote last."""
-
-    def __init__(self) -> None:
-        self.text = ""
-
-    def write(self, text: str) -> None:
-        """Keep the text."""
-        self.text = text
-
-
-def table_lines(
-    values: np.ndarray,
-    row_names: Sequence[str] | None = None,
-    column_names: Sequence[str] | None = None,
-    delimiter: str = ",",
-) -> Iterator[str]:
-    """Yield the lines of a table: a header after an empty cell, then named rows."""
-    line = _Line()
-    writer = csv.writer(line, delimiter=delimiter, lineterminator="\n")
-    n_rows, n_columns = values.shape
-    writer.writerow(["", *(range(n_columns) if column_names is None else column_names)])
-    yield line.text
-    names: Iterable[Any] = range(n_rows) if row_names is None else row_names
-    for name, row in zip(names, values, strict=True):
-        # str of a float32 scalar is its shortest text; tolist would widen it first.
-        cells = row.tolist() if row.dtype == np.float64 else map(str, row)
-        writer.writerow([name, *cells])
-        yield line.text
-
-
-def _name_array(names: Sequence[str] | None) -> np.ndarray:
-    """Return names as a unicode array, an empty one for None."""
-    return np.array([] if names is None else [str(name) for name in names], dtype=np.str_)
 
 
 # ---------------------------------------------------------------- saving a model
@@ -276,7 +157,7 @@ def save_comparison(
     """
     target = check_folder(folder, force, COMPARISON_FILES)
     rows = comparison.table()
-    with _whole_folder(target) as partial:
+    with whole_folder(target) as partial:
         with (partial / "table.csv").open("w", newline="", encoding="utf-8") as stream:
             writer = csv.DictWriter(stream, list(rows[0]), lineterminator="\n")
             writer.writeheader()
@@ -310,8 +191,8 @@ def save_model(
     ----------
     folder : path
         The folder to make; its parents are made too.
-    model : NMF, MiniBatchNMF or NonSmoothNMF
-        A fitted estimator.
+    model : NMF, MiniBatchNMF, NonSmoothNMF or SequentialNMF
+        A fitted estimator; of the last, the last rank is kept.
     W : ndarray of shape (n_samples, n_components), optional
         The weights of the samples; by default the model's ``W_``.
     row_names, column_names : sequence of str, optional
@@ -330,6 +211,15 @@ def save_model(
     Path
         The absolute path of the folder.
 
+    Raises
+    ------
+    TypeError
+        An estimator of another class.
+    ValueError
+        No W, or W or names that do not fit to the components; objects made of functions.
+    FileExistsError
+        The folder exists, and ``force`` is False or it holds other files.
+
     Examples
     --------
     >>> import tempfile
@@ -341,18 +231,24 @@ def save_model(
     (2, 3)
     """
     target = check_folder(folder, force)
+    if type(model) not in CLASSES.values():
+        todo = "Keep another one with joblib.dump, or its arrays with numpy.savez."
+        raise TypeError(explain("save_model", type(model).__name__, " or ".join(CLASSES), todo))
+    check_is_fitted(model, "components_")
     W = getattr(model, "W_", None) if W is None else W
     if W is None:
         raise ValueError(explain("save_model", "no W", "W=model.transform(X)"))
     if column_names is None and hasattr(model, "feature_names_in_"):
         column_names = model.feature_names_in_.tolist()
     W, H = np.asarray(W), np.asarray(model.components_)
+    if W.ndim != 2 or W.shape[1] != len(H):
+        raise ValueError(explain("W", f"shape {W.shape}", f"(n_samples, {len(H)})"))
     _check_names("row_names", row_names, W.shape[0])
     _check_names("column_names", column_names, H.shape[1])
     arrays: dict[str, np.ndarray] = {}
     info = _describe(model, W, H, source, arrays)
     info["image_shape"] = None if image_shape is None else list(image_shape)
-    with _whole_folder(target) as partial:
+    with whole_folder(target) as partial:
         _write_factors(partial, W, H, row_names, column_names, _component_names(model), arrays)
         text = json.dumps(info, indent=2, allow_nan=False, ensure_ascii=False)
         (partial / "model.json").write_text(text + "\n", encoding="utf-8")
@@ -428,10 +324,10 @@ def _plain_parameters(
     kept: dict[str, Any] = {}
     unsaved: dict[str, str] = {}
     for name, value in parameters.items():
-        if name in PARTS and not (value is None or isinstance(value, float | int | str)):
+        if isinstance(value, list | tuple | Loss | Penalty):
             kept[name] = _described(name, value, arrays)
             continue
-        plain = _plain(value)
+        plain = _plain(float(value) if name == "beta_loss" and isinstance(value, Real) else value)
         if plain is None or isinstance(plain, bool | int | float | str):
             kept[name] = plain
         else:
@@ -463,9 +359,9 @@ def _write_factors(
         folder / "factors.npz",
         W=W,
         H=H,
-        row_names=_name_array(row_names),
-        column_names=_name_array(column_names),
-        component_names=_name_array(components),
+        row_names=name_array(row_names),
+        column_names=name_array(column_names),
+        component_names=name_array(components),
         **arrays,  # type: ignore[arg-type]
     )
 
@@ -494,43 +390,6 @@ def _draw(
         warnings.warn(message, UserWarning, stacklevel=3)
         for name in ("parts.png", "history.png"):
             (folder / name).unlink(missing_ok=True)
-
-
-@contextmanager
-def _whole_folder(target: Path) -> Iterator[Path]:
-    """Give a hidden folder to fill, which takes the target's place once it is on disk."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = _hidden_sibling(target)
-    partial.mkdir()
-    try:
-        yield partial
-        for path in [*partial.iterdir(), partial]:
-            _sync(path)
-        if target.exists():
-            _exchange(partial, target)
-        else:
-            partial.rename(target)
-        _sync(target.parent)
-    finally:
-        # Nothing, what is left of a failure, or the old model that was replaced.
-        shutil.rmtree(partial, ignore_errors=True)
-
-
-def _exchange(new: Path, old: Path) -> None:
-    """Swap two folders: at once where Linux can, else by the shortest way round."""
-    if sys.platform == "linux":
-        swap = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
-        here, exchange = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
-        if swap and swap(here, os.fsencode(new), here, os.fsencode(old), exchange) == 0:
-            return
-    aside = _hidden_sibling(old)
-    old.rename(aside)
-    try:
-        new.rename(old)
-    except BaseException:
-        aside.rename(old)
-        raise
-    aside.rename(new)
 
 
 # ---------------------------------------------------------------- loading a model
@@ -577,7 +436,7 @@ def load_model(folder: str | os.PathLike[str]) -> Any:
 
     Returns
     -------
-    NMF, MiniBatchNMF or NonSmoothNMF
+    NMF, MiniBatchNMF, NonSmoothNMF or SequentialNMF
         With its parameters, ``components_``, ``W_`` and the results of its fit. What is no
         number, text or None among the parameters, such as a random generator, is not kept;
         `partial_fit` goes on from the components.
@@ -586,19 +445,15 @@ def load_model(folder: str | os.PathLike[str]) -> Any:
     --------
     See `save_model`.
     """
-    import partwise
-
     path, info = Path(folder), read_info(folder)
-    known = (partwise.NMF, partwise.MiniBatchNMF, partwise.NonSmoothNMF, partwise.SequentialNMF)
-    classes = {cls.__name__: cls for cls in known}
-    if info.get("class") not in classes:
-        raise _broken_model(path, f"class {info.get('class')!r}", " or ".join(classes))
+    if info.get("class") not in CLASSES:
+        raise _broken_model(path, f"class {info.get('class')!r}", " or ".join(CLASSES))
     arrays = _read_factors(path, info)
     names = [str(name) for name in arrays["column_names"]]
     try:
         given = info.get("parameters", {})
         parameters = {name: _rebuilt(name, value, arrays) for name, value in given.items()}
-        model = classes[info["class"]](**parameters)
+        model = CLASSES[info["class"]](**parameters)
     except (KeyError, TypeError, ValueError) as error:
         version = info.get("versions", {}).get("partwise")
         got = f"parameters of Partwise {version} that {__version__} lacks ({error})"

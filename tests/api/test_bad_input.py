@@ -8,8 +8,9 @@ import warnings
 import numpy as np
 import pytest
 from scipy import sparse
+from sklearn.exceptions import ConvergenceWarning
 
-from partwise import NMF, MiniBatchNMF, non_negative_factorization
+from partwise import NMF, MiniBatchNMF, NMFImputer, Recommender, non_negative_factorization
 
 BETAS = [0.5, 1.0, 1.5, 2.0, 3.0]
 SOLVED = [("cd", 2.0), *(("mu", beta) for beta in BETAS), ("me", 0.5)]
@@ -359,3 +360,62 @@ def test_odd_data_are_fitted_and_not_only_survived(solver, beta, odd):
 def test_refused_shapes_and_types_come_with_advice(X, advice):
     with pytest.raises(ValueError, match=advice):
         NMF(1).fit(X)
+
+
+@pytest.mark.parametrize("W", [np.ones((6, 3)), np.ones(2), np.ones((1, 2, 2))])
+def test_inverse_transform_wants_what_transform_returns(W):
+    model = NMF(2, max_iter=500).fit(GOOD)
+    text = message_of(lambda: model.inverse_transform(W))
+    says(text, re.escape(f"got shape {W.shape}"), r"wanted \(n_samples, 2\)")
+
+
+def test_inverse_transform_takes_lists_sparse_matrices_and_frames():
+    pandas = pytest.importorskip("pandas")
+    model = NMF(2, max_iter=500).fit(GOOD)
+    wanted = model.W_ @ model.components_
+    for kind in (np.ndarray.tolist, sparse.csr_array, pandas.DataFrame):
+        found = model.inverse_transform(kind(model.W_))
+        assert isinstance(found, np.ndarray)
+        np.testing.assert_allclose(found, wanted, rtol=1e-12)
+
+
+@pytest.mark.parametrize("n", [0, -1, 2.5, True, "3"])
+def test_a_number_of_features_is_one(n):
+    model = NMF(2, max_iter=500).fit(GOOD)
+    says(message_of(lambda: model.top_features(n)), r"^n: got", "integer ≥ 1")
+
+
+def test_a_factor_of_other_data_is_refused():
+    model = NMF(2, max_iter=500).fit(GOOD)
+    for call in (model.explained_variance, model.residuals, model.chi_square):
+        text = message_of(lambda call=call: call(GOOD, W=np.ones((3, 2))))
+        says(text, r"^W: got shape \(3, 2\)", r"wanted \(6, 2\)")
+
+
+def test_rows_of_which_nothing_is_known_are_told():
+    model = NMF(2, max_iter=500).fit(GOOD)
+    X = spoiled(np.nan, (2, slice(None)), (4, slice(None)))
+    for call in (model.transform, model.score, model.explained_variance, model.chi_square):
+        with pytest.warns(UserWarning, match="2 of 6 rows have no known entry"):
+            call(X)
+    with pytest.warns(UserWarning, match="2 of 6 rows"):
+        assert not model.transform(X)[[2, 4]].any()
+
+
+@pytest.mark.parametrize("method", ["transform", "score", "explained_variance", "assign"])
+def test_rows_that_are_not_found_are_told_whoever_asks(method):
+    model = NMF(2, beta_loss=1, max_iter=500).fit(GOOD).set_params(max_iter=1, tol=1e-9)
+    with pytest.warns(ConvergenceWarning, match="6 of 6 rows did not reach"):
+        getattr(model, method)(GOOD)
+
+
+@pytest.mark.parametrize("Estimator", [NMF, MiniBatchNMF, NMFImputer, Recommender])
+def test_what_is_no_matrix_of_numbers_says_what_to_do(Estimator):
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame(GOOD).assign(kind="leaf")
+    frame.columns = frame.columns.astype(str)
+    says(message_of(lambda: Estimator(2).fit(frame)), "string to float: 'leaf'", "Encode or drop")
+    infinite = spoiled(np.inf, (3, 4))
+    says(message_of(lambda: Estimator(2).fit(infinite)), r"contains inf.*first at \(3, 4\)")
+    says(message_of(lambda: Estimator(2).fit(GOOD + 1j)), "Complex data", "Wanted real")
+    says(message_of(lambda: Estimator(2).fit(GOOD[:0])), "0 sample", "Look at the filter")

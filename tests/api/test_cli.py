@@ -138,8 +138,8 @@ def test_a_killed_fit_keeps_the_old_model(folder):
     before = {p.name: p.read_bytes() for p in Path("m").iterdir()}
     script = (
         "import os, signal\n"
-        "from partwise import cli, files\n"
-        "files._exchange = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "from partwise import _writing, cli\n"
+        "_writing._exchange = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
         "cli.main(['fit', 'x.npy', '-k', '3', '-o', 'm', '--force', '-q'])\n"
     )
     done = subprocess.run([sys.executable, "-c", script], env=ENVIRONMENT, check=False)

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from scipy import optimize
+from scipy import optimize, sparse
 
 from partwise.recipes import IDES, Coordinates, Phoenix, relative_errors
 
@@ -172,6 +172,13 @@ WRONG = {
     "two counts": (lambda: FITTED.locate(SQUARE[:3], SQUARE[:2]), "from_landmarks: got 2 hosts"),
     "confidence": (lambda: IDES(K, confidence=0).fit(SQUARE), "confidence: got 0"),
     "neighbours": (lambda: Phoenix(K, n_neighbours=2).fit(SQUARE), "n_neighbours: got 2"),
+    "half a component": (lambda: IDES(2.5).fit(SQUARE), "n_components: got 2.5; wanted an int"),
+    "no component": (lambda: Phoenix(0).fit(SQUARE), "n_components: got 0"),
+    "rounds": (lambda: Phoenix(K, n_rounds=-1).fit(SQUARE), "n_rounds: got -1; wanted an int"),
+    "text": (lambda: IDES(K, confidence="high").fit(SQUARE), "confidence: got 'high'"),
+    "complex": (lambda: IDES(K).fit(SQUARE + 1j), "Complex data not supported"),
+    "mask": (lambda: IDES(K).fit(np.ma.masked_greater(SQUARE, 9)), "masked entries; wanted NaN"),
+    "other shape": (lambda: relative_errors(SQUARE, SQUARE[:2]), "predicted: got shape"),
 }
 
 
@@ -186,3 +193,25 @@ def test_a_host_that_nobody_can_measure():
     D[5], D[:, 5] = np.nan, np.nan
     with pytest.raises(ValueError, match="host 5 can measure"):
         Phoenix(K, n_neighbours=5, random_state=2).fit(D)
+
+
+def test_sparse_distances_are_refused_with_advice():
+    with pytest.raises(TypeError, match="toarray"):
+        Phoenix(K).fit(sparse.csr_array(SQUARE))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_host_whose_distances_are_zeros_is_told_whenever_it_joins(seed):
+    D = network(30)
+    D[5], D[:, 5] = 0, 0
+    with pytest.raises(ValueError, match="host 5 can measure"):
+        Phoenix(K, n_neighbours=5, random_state=seed).fit(D)
+
+
+def test_zeros_beside_the_diagonal_are_not_used():
+    D, holes = network(40), network(40)
+    nowhere = np.random.default_rng(1).random(D.shape) < 0.2
+    D[nowhere], holes[nowhere] = 0, np.nan
+    first, second = (Phoenix(K, n_neighbours=20, random_state=0).fit(X) for X in (D, holes))
+    np.testing.assert_array_equal(first.measured_, second.measured_)
+    np.testing.assert_array_equal(first.coordinates_.distances(), second.coordinates_.distances())

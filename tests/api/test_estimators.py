@@ -50,6 +50,7 @@ def data(seed=0, shape=(30, 12), k=3, dtype=np.float64):
         NMF(2, solver="cd"),
         NMF(2, solver="mu", max_iter=1000),
         NMF(2, beta_loss="kullback-leibler", max_iter=1000),
+        NMF(2, allow_negative=True, tol=1e-6, max_iter=5000),
         MiniBatchNMF(),
         MiniBatchNMF(2, beta_loss="kullback-leibler"),
         NonSmoothNMF(2, max_iter=1000),

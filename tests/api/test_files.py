@@ -15,9 +15,10 @@ import numpy as np
 import pytest
 from scipy import io as scipy_io
 from scipy import sparse
+from sklearn.exceptions import NotFittedError
 
 import partwise
-from partwise import NMF, MiniBatchNMF, _parts, files, losses, penalties
+from partwise import NMF, MiniBatchNMF, _parts, _writing, files, losses, penalties
 from partwise.files import (
     check_folder,
     load_model,
@@ -156,6 +157,11 @@ def test_parquet(tmp_path):
         matrix = read_matrix(tmp_path / f"{name}.parquet")
         np.testing.assert_array_equal(matrix.values, X)
         assert (matrix.row_names, matrix.column_names) == (rows, ["a", "b", "c"])
+    mixed = frame.assign(b=[True, False, True, True], c=pandas.array([1, 2, 3, 4], "Int64"))
+    for name, some in (("mixed", mixed), ("whole", mixed[["c"]])):
+        some.to_parquet(tmp_path / f"{name}.parquet")
+        matrix = read_matrix(tmp_path / f"{name}.parquet")
+        np.testing.assert_array_equal(matrix.values, some.astype(float).to_numpy())
     frame.assign(b=[1.0, None, 2.0, None]).to_parquet(tmp_path / "gaps.parquet")
     with pytest.raises(ValueError, match=r"missing value at row 2, column 'b'.*first of 2"):
         read_matrix(tmp_path / "gaps.parquet")
@@ -418,7 +424,7 @@ def test_force_keeps_a_model_folder_with_a_users_file(tmp_path, model):
 @pytest.mark.parametrize("swap", ["at once", "by hand"])
 def test_a_link_stays_a_link_when_its_model_is_replaced(tmp_path, model, swap, monkeypatch):
     if swap == "by hand":
-        monkeypatch.setattr(files.ctypes, "CDLL", lambda *_, **__: object())
+        monkeypatch.setattr(_writing.ctypes, "CDLL", lambda *_, **__: object())
     save_model(tmp_path / "real", model)
     (tmp_path / "link").symlink_to("real")
     save_model(tmp_path / "link", model, row_names=ROWS, force=True)
@@ -571,6 +577,48 @@ def test_a_model_with_objects_is_saved_and_transforms_as_before(tmp_path):
     assert {"penalty_H.weights.indptr", "penalty_W.1.mask"} <= set(
         np.load(tmp_path / "m" / "factors.npz").files
     )
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"beta_loss": np.float32(1)},
+        {"beta_loss": np.int64(2)},
+        {"alpha_W": np.float32(0.5), "shuffle": np.True_, "max_iter": np.int64(50)},
+        {"penalty_H": penalties.Smooth(np.float32(0.5), np.int64(2))},
+        {"penalty_W": penalties.Labels(0.5, np.array([np.int64(1), None, 1, 2], dtype=object))},
+    ],
+)
+def test_numbers_of_numpy_are_numbers(tmp_path, params):
+    model = NMF(2, **{"tol": 0.1, "random_state": 0, **params}).fit(X)
+    again = load_model(save_model(tmp_path / "m", model))
+    np.testing.assert_array_equal(again.fit(X).components_, model.components_)
+
+
+def test_what_load_model_does_not_know_is_not_saved(tmp_path, model):
+    pmf = partwise.PositiveMatrixFactorization(2, n_init=1).fit(X)
+    own = type("Own", (NMF,), {"__init__": NMF.__init__})(2, max_iter=2000).fit(X)
+    for other in (pmf, partwise.Recommender(1).fit(X), partwise.NMFImputer(1).fit(X), own):
+        with pytest.raises(TypeError, match=r"save_model: got .*; wanted NMF or .*joblib"):
+            save_model(tmp_path / "m", other)
+    with pytest.raises(NotFittedError):
+        save_model(tmp_path / "m", NMF(2))
+    for W in (np.ones((4, 3)), np.ones(4)):
+        with pytest.raises(ValueError, match=r"W: got shape .*; wanted \(n_samples, 2\)"):
+            save_model(tmp_path / "m", model, W=W)
+    assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_what_a_fit_found_is_kept(tmp_path):
+    ranks = partwise.SequentialNMF(3, random_state=0).fit(X)
+    stream = MiniBatchNMF(2, batch_size=2, max_iter=5, random_state=0).fit(X)
+    for number, model in enumerate((ranks, stream)):
+        again = load_model(save_model(tmp_path / str(number), model))
+        found = {name for name in vars(model) if name.endswith("_")}
+        assert found == {name for name in vars(again) if name.endswith("_")}
+        for name in found:
+            np.testing.assert_array_equal(getattr(again, name), getattr(model, name))
 
 
 class Mine(penalties.L1):

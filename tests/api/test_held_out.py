@@ -9,7 +9,15 @@ import numpy as np
 import pytest
 from scipy import optimize, sparse
 
-from partwise import NMF, HeldOutEntries, MiniBatchNMF, NonSmoothNMF, cross_val_loss
+from partwise import (
+    NMF,
+    HeldOutEntries,
+    MiniBatchNMF,
+    NonSmoothNMF,
+    PositiveMatrixFactorization,
+    Recommender,
+    cross_val_loss,
+)
 from partwise.penalties import L1
 from partwise.select.cross_validation import _turned
 
@@ -362,3 +370,45 @@ def test_plot_shows_curves_and_choices(found):
     assert plot_held_out(found, ax) is ax
     with pytest.raises(ValueError, match="cross_val_loss"):
         plot_held_out(DENSE)
+
+
+# --- what is refused -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("unstored", ["zero", "missing"])
+def test_nothing_known_is_told(unstored):
+    none, X = sparse.csr_array((5, 4)), sparse.csr_array(np.ones((5, 4)))
+    with pytest.raises(ValueError, match="no known entry"):
+        next(HeldOutEntries().split(X, none, unstored="zero"))
+    with pytest.raises(ValueError, match="no known entry"):
+        next(HeldOutEntries().split(none, unstored="missing"))
+    with pytest.raises(ValueError, match="no known entry"):
+        next(HeldOutEntries().split(np.full((5, 4), np.nan), unstored=unstored))
+
+
+def test_masks_and_text_are_refused_as_by_the_estimators():
+    masked = np.ma.masked_greater(np.eye(5) + 1, 1)
+    for call in (
+        lambda X: next(HeldOutEntries().split(X)),
+        lambda X: cross_val_loss(NMF(), X, [1, 2]),
+    ):
+        with pytest.raises(TypeError, match="masked array with 5 masked entries"):
+            call(masked)
+        with pytest.raises(ValueError, match="got dtype <U3; wanted numbers"):
+            call(np.full((5, 4), "1.0"))
+
+
+@pytest.mark.parametrize("seed", [-1, 1.5, "one"])
+def test_seeds_are_integers(seed):
+    with pytest.raises(ValueError, match=r"random_state: got .*; wanted an integer"):
+        next(HeldOutEntries(random_state=seed).split(np.ones((5, 4))))
+
+
+@pytest.mark.parametrize("method", ["missing", "folds"])
+def test_estimators_that_have_another_fit_are_refused(method):
+    cv = HeldOutEntries(2, scheme="blocks")
+    for est in (PositiveMatrixFactorization(2), Recommender(2), NMF):
+        with pytest.raises(TypeError, match=r"estimator: got .*; wanted NMF"):
+            cross_val_loss(est, np.ones((9, 8)), [1, 2], cv=cv, method=method)
+    with pytest.raises(ValueError, match="n_splits: got True"):
+        cross_val_loss(NMF(), np.ones((9, 8)), [1, 2], cv=True)

@@ -229,7 +229,8 @@ def test_deviations_do_not_depend_on_threads_other_rows_or_units():
     deviations(X, random_state=states[1])
     assert states[0].randint(2**31 - 1) == states[1].randint(2**31 - 1)
     np.testing.assert_array_equal(model.impute_with_uncertainty(X[30:33])[1], std[30:33])
-    np.testing.assert_allclose(deviations(2.0**40 * X)[1], 2.0**40 * std, rtol=1e-6)
+    for unit in (2.0**40, 2.0**700, 2.0**-700):
+        np.testing.assert_allclose(deviations(unit * X)[1], unit * std, rtol=1e-6, atol=0)
     assert not np.array_equal(deviations(X, random_state=1)[1], std)
     weighted = deviations(X, np.full(X.shape, 0.25))[1]
     np.testing.assert_allclose(weighted, std, rtol=1e-6)

@@ -11,6 +11,7 @@ from partwise import (
     NMF,
     MiniBatchNMF,
     UnsupportedCombinationError,
+    losses,
     non_negative_factorization,
 )
 from partwise import penalties as P
@@ -229,3 +230,47 @@ def test_volumes_by_a_quadratic_above_them(solver, storage):
     assert best.solver_ == "cd"
     assert best.converged_
     assert best.objective_ * (1 - 1e-9) <= model.objective_ <= best.objective_ * 1.03
+
+
+# --- what is wrong -------------------------------------------------------------------------
+
+MASK = np.eye(8, 3) > 0
+REFUSED = {
+    "mask of integers": (lambda: P.Fixed(np.eye(8, 3, dtype=int), np.ones((8, 3))), "^mask: got"),
+    "other shapes": (lambda: P.Fixed(MASK, np.ones((7, 3))), r"^values: .* shape \(8, 3\)"),
+    "text": (lambda: P.Fixed(MASK, np.full((8, 3), "1")), "^values: .*real numbers"),
+    "not finite": (lambda: P.Fixed(MASK, np.full((8, 3), np.nan)), "^values: .*finite numbers"),
+    "NaN links": (lambda: P.Graph(1.0, np.full((12, 12), np.nan)), "^weights: .*finite"),
+    "infinite links": (lambda: P.Graph(1.0, np.full((12, 12), np.inf)), "^weights: .*finite"),
+    "links in a row": (lambda: P.Graph(1.0, np.ones(12)), r"^weights: got shape \(12,\)"),
+    "an integer": (lambda: P.TotalVariation(1.0, 12), "^shape: got 12; wanted a tuple"),
+    "two signs": (lambda: P.TotalVariation(1.0, (-3, -4)), "^shape: got"),
+    "no axis": (lambda: P.TotalVariation(1.0, ()), "^shape: got"),
+    "divergence": (lambda: losses.Beta(np.nan), "^beta: got nan"),
+    "power": (lambda: losses.Tweedie(np.inf), "^beta: got -inf"),
+}
+
+
+@pytest.mark.parametrize(("make", "words"), REFUSED.values(), ids=REFUSED)
+def test_wrong_parameters_are_refused_where_they_are_given(make, words):
+    with pytest.raises(ValueError, match=words):
+        make()
+
+
+def test_fixed_entries_of_lists_and_integers_and_unknown_values():
+    X = draw() * 1e-200
+    values = np.where(MASK, 0, np.nan)
+    plain = NMF(3, penalty_H=P.Fixed(MASK, np.zeros((8, 3))), max_iter=20, tol=0).fit(X)
+    for mask, given in ((MASK.tolist(), values.tolist()), (MASK, np.zeros((8, 3), int))):
+        model = NMF(3, penalty_H=P.Fixed(mask, given), max_iter=20, tol=0).fit(X)
+        np.testing.assert_array_equal(model.components_, plain.components_)
+    with pytest.raises(ValueError, match=r"Fixed: got a mask of shape \(8, 3\).*\(8, 2\)"):
+        NMF(2, penalty_H=P.Fixed(MASK, np.zeros((8, 3)))).fit(X)
+
+
+def test_a_prox_returns_a_factor():
+    wrong = P.Prox(lambda F: 0.0, lambda F, step: F[:1], name="mine")
+    with pytest.raises(ValueError, match=r"mine: got an array of shape \(1, 3\) from prox"):
+        NMF(3, penalty_H=wrong).fit(draw())
+    with pytest.raises(TypeError, match="prox: got 2; wanted a function"):
+        P.Prox(np.sum, 2)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy import sparse
 
 import partwise
 from partwise import NMF
@@ -17,6 +18,7 @@ pytest.importorskip("matplotlib")
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
+from partwise import plots
 from partwise.plots import plot_factor, plot_history, plot_parts
 
 RNG = np.random.default_rng(0)
@@ -238,3 +240,53 @@ def test_nothing_global_is_touched():
     )
     environment = {**os.environ, "PYTHONPATH": str(Path(partwise.__file__).parents[1])}
     subprocess.run([sys.executable, "-c", script], env=environment, check=True)
+
+
+# --- entries below zero, and what is no matrix ---------------------------------------------------
+
+SIGNED = np.array([[3.0, -6.0, 1.0, 0.0], [1.0, 2.0, 0.5, 4.0]])
+
+
+def test_entries_below_zero_are_seen():
+    images = plots.plot_parts(SIGNED, image_shape=(2, 2)).axes
+    assert images[0].images[0].get_clim() == (-6, 6)
+    assert images[1].images[0].get_clim() == (0, 4)
+    for ax, size in zip(images, (6, 4), strict=True):
+        white = ax.images[0].cmap(ax.images[0].norm(0.0))
+        np.testing.assert_allclose(white[:3], 1, atol=0.02 if size == 6 else 0)
+    bars = plots.plot_parts(SIGNED).axes[0]
+    assert [bar.get_width() for bar in bars.patches] == [-6, 3, 1]
+    assert bars.get_xlim()[0] < -6
+    wide = np.tile(SIGNED, 10)
+    low, high = plots.plot_parts(wide).axes[0].get_ylim()
+    assert low < -6 < 3 < high
+    assert plots.plot_parts(np.abs(wide)).axes[0].get_ylim()[0] == 0
+    assert plots.plot_factor(SIGNED).images[0].get_clim() == (-6, 6)
+
+
+WRONG = {
+    "not fitted": (lambda: plots.plot_parts(NMF(2)), "components: got NMF; wanted"),
+    "sparse": (lambda: plots.plot_factor(sparse.csr_array(SIGNED)), "plot_factor: got csr_array"),
+    "holes": (lambda: plots.plot_parts(np.full((2, 3), np.nan)), "components: got entries that"),
+    "text": (lambda: plots.plot_factor(np.full((2, 3), "a")), r"plot_factor: got shape \(2, 3\)"),
+    "other model": (lambda: plots.plot_q([NMF(2)]), r"plot_q: got \[NMF.*wanted a list"),
+    "no list": (lambda: plots.plot_q(NMF(2)), "plot_q: got NMF.*wanted a list"),
+    "no model": (lambda: plots.plot_q([]), r"plot_q: got \[\]"),
+    "profiles": (lambda: plots.plot_profiles(NMF(2)), "plot_profiles: got NMF"),
+    "contributions": (lambda: plots.plot_contributions(SIGNED[0]), r"got shape \(4,\)"),
+    "intervals": (
+        lambda: plots.plot_profiles(np.abs(SIGNED), (SIGNED[:1], SIGNED[:1])),
+        r"intervals: got shapes \(1, 4\) and \(1, 4\); wanted two of \(2, 4\)",
+    ),
+}
+
+
+@pytest.mark.parametrize(("call", "words"), WRONG.values(), ids=WRONG)
+def test_what_cannot_be_drawn_is_said(call, words):
+    with pytest.raises(ValueError, match=words):
+        call()
+
+
+def test_names_may_be_arrays():
+    ax = plots.plot_factor(SIGNED, row_names=np.array(["a", "b"]), column_names=np.arange(4))
+    assert [text.get_text() for text in ax.get_yticklabels()] == ["a", "b"]

@@ -9,6 +9,7 @@ import pytest
 from scipy import optimize, sparse
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils.estimator_checks import parametrize_with_checks
 from threadpoolctl import threadpool_limits
 
 from partwise import Recommender, UnsupportedCombinationError
@@ -134,11 +135,29 @@ def test_stored_zeros_are_ratings():
 
 
 @each_kind
-@pytest.mark.parametrize("factor", [1e-6, 1e6])
+@pytest.mark.parametrize("factor", [1e-200, 1e-6, 1e6, 1e200])
 def test_the_unit_of_ratings_does_not_matter(kind, factor):
     first, second = fitted(**kind), fitted(factor * R, **kind)
     assert second.n_iter_ == first.n_iter_
     np.testing.assert_allclose(predictions(second), factor * predictions(first), rtol=1e-6)
+    np.testing.assert_allclose(
+        second.transform(factor * R), factor**0.5 * first.transform(R), rtol=1e-6, atol=0
+    )
+    assert second.rmse_ == pytest.approx(factor * first.rmse_)
+    assert second.score(factor * R) == pytest.approx(factor * first.score(R))
+    if 1e-100 < factor < 1e100:
+        assert second.objective_ == pytest.approx(factor**2 * first.objective_)
+
+
+@each_kind
+@pytest.mark.parametrize("factor", [1e-30, 1e30])
+def test_the_unit_of_ratings_does_not_matter_in_single_precision(kind, factor):
+    first = fitted(R.astype(np.float32), **kind)
+    second = fitted((factor * R).astype(np.float32), **kind)
+    size = np.abs(predictions(first)).max()
+    np.testing.assert_allclose(
+        predictions(second) / factor, predictions(first), rtol=1e-3, atol=1e-3 * size
+    )
 
 
 def test_the_zero_of_ratings_does_not_matter():
@@ -308,3 +327,54 @@ def test_complete_and_constant_ratings():
             assert np.isfinite(predictions(same)).all()
     loose = fitted(WHOLE, alpha=0.0, alpha_biases=0.0, non_negative=False, n_components=K + 2)
     assert loose.rmse_ < 0.05 * WHOLE.std()
+
+
+# --- as an estimator of scikit-learn -------------------------------------------------------
+
+
+class AsTransformer(Recommender):
+    """`predict` takes users and items, and not a matrix, which the checks would give it."""
+
+    predict = score = property()
+
+
+@quiet
+@pytest.mark.filterwarnings("ignore:.*have no rating:UserWarning")
+@parametrize_with_checks([AsTransformer(2), AsTransformer(2, non_negative=False)])
+def test_scikit_learn_checks(estimator, check):
+    check(estimator)
+
+
+def test_a_refused_fit_leaves_the_model_as_it_was():
+    model = fitted(lowest=-6.0)
+    before = predictions(model)
+    with pytest.raises(ValueError, match=r"lowest: got -6, and a rating of .*; wanted a finite"):
+        model.fit(R[:, :5] - 100)
+    np.testing.assert_array_equal(predictions(model), before)
+
+
+@pytest.mark.parametrize("lowest", [np.nan, -np.inf, np.inf])
+def test_the_lowest_rating_is_a_number(lowest):
+    with pytest.raises(ValueError, match=r"lowest: got .*; wanted a finite number"):
+        fitted(lowest=lowest)
+
+
+def test_a_dict_of_ratings_needs_no_names():
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame(R, columns=[f"joke {item}" for item in range(ITEMS)])
+    model = fitted(frame)
+    items, _ = model.recommend_for({3: 1.0, 5: 2.0}, 4)  # a warning would be an error
+    np.testing.assert_array_equal(items, fitted().recommend_for({3: 1.0, 5: 2.0}, 4)[0])
+    with pytest.raises(ValueError, match=r"ratings: got \{\}; wanted one rating"):
+        model.recommend_for({})
+
+
+def test_the_score_of_held_out_ratings_is_theirs_alone():
+    rng = np.random.default_rng(0)
+    held = np.where(KNOWN, rng.random(R.shape) < 0.2, 0) * rng.uniform(0.5, 2, R.shape)
+    model = Recommender(K, alpha=0.1, random_state=0).fit(R, weights=np.where(held > 0, 0, 1))
+    errors = (predictions(model) - R)[held > 0]
+    wanted = -np.sqrt(np.average(errors**2, weights=held[held > 0]))
+    assert model.score(R, weights=held) == pytest.approx(wanted)
+    assert model.score(stored(R), weights=sparse.csr_array(held)) == pytest.approx(wanted)
+    assert model.score(np.where(held > 0, R, np.nan)) == pytest.approx(-np.sqrt(np.mean(errors**2)))

@@ -67,3 +67,9 @@ def test_few_rows_no_data_and_what_cannot_be_drawn(fitted):
         plot_residual_variance(model, sparse.csr_array(X))
     with pytest.raises(ValueError, match="Fit a SequentialNMF first"):
         plot_residual_variance(NMF(2).fit(X))
+
+
+def test_data_of_other_columns_are_refused(fitted):
+    model, X = fitted
+    with pytest.raises(ValueError, match=r"X: got shape .*; wanted the data of the fit"):
+        plot_residual_variance(model, X[:, :3])

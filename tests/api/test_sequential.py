@@ -26,7 +26,9 @@ def planted(shape=(60, 40), k=K, noise=0.05, seed=0):
 
 @quiet
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning")
-@parametrize_with_checks([SequentialNMF(2), SequentialNMF(3, previous="held", max_iter=1000)])
+@parametrize_with_checks(
+    [SequentialNMF(2), SequentialNMF(3, previous="held", tol=1e-6, max_iter=5000)]
+)
 def test_scikit_learn_checks(estimator, check):
     check(estimator)
 
@@ -81,12 +83,34 @@ def test_every_rank_starts_from_the_one_before(previous):
     for k in (2, 3, 4):
         np.testing.assert_array_equal(starts[k][:-1], model.at_rank(k - 1).components_)
         assert (starts[k][-1] > 0).all()
+    drawn = [starts[k][-1] / np.linalg.norm(starts[k][-1]) for k in (2, 3, 4)]
+    assert np.abs(np.corrcoef(drawn)[np.triu_indices(3, 1)]).max() < 0.6
     held = [np.array_equal(ends[k][:-1], starts[k][:-1]) for k in (2, 3, 4)]
     assert all(held) if previous == "held" else not any(held)
     if previous == "held":
         np.testing.assert_allclose(model.persistence_, 1, rtol=1e-12)
         for k in (1, 2, 3):
             np.testing.assert_array_equal(model.at_rank(k).components_, model.components_[:k])
+
+
+@quiet
+@pytest.mark.parametrize(("factor", "dtype"), [(1e-200, "f8"), (1e200, "f8"), (1e36, "f4")])
+def test_the_curve_does_not_depend_on_the_unit(factor, dtype):
+    X = planted()
+    wanted = SequentialNMF(4, random_state=0).fit(X.astype(dtype))
+    found = SequentialNMF(4, random_state=0).fit((factor * X).astype(dtype))
+    np.testing.assert_allclose(
+        found.fractional_residual_variance_, wanted.fractional_residual_variance_, rtol=1e-3
+    )
+    assert found.suggested_n_components_ == wanted.suggested_n_components_ == K
+
+
+@quiet
+@pytest.mark.parametrize("rank", [0, 4, 2.0, "2", None])
+def test_ranks_that_are_not_kept(rank):
+    model = SequentialNMF(3, random_state=0).fit(planted())
+    with pytest.raises(ValueError, match="of 3 ranks that are kept"):
+        model.at_rank(rank)
 
 
 @quiet
@@ -311,3 +335,23 @@ def test_pixels_without_a_value_units_and_bounds():
             best_factor(*bad)
     with pytest.raises(ValueError, match="bounds"):
         best_factor(target, star, bounds=(1, 0.5))
+
+
+@quiet
+def test_targets_with_names_and_weights():
+    X = planted()
+    names = [f"pixel {j}" for j in range(40)]
+    frame = pd.DataFrame(X, columns=names)
+    model = SequentialNMF(2, random_state=0).fit(frame)
+    hidden = np.arange(40) < 5
+    wanted = SequentialNMF(2, random_state=0).fit(X).model_target(X[:3], hidden)
+    found = model.model_target(frame[:3], hidden)  # a warning of names would be an error
+    np.testing.assert_allclose(found, wanted, rtol=1e-12)
+    spoiled = np.where(hidden, np.inf, X[:3])
+    plain = SequentialNMF(2, random_state=0).fit(X)
+    np.testing.assert_allclose(plain.model_target(spoiled, hidden), wanted, rtol=1e-12)
+    V = np.random.default_rng(0).uniform(0.5, 2, (3, 40))
+    W = plain.transform(X[:3], weights=np.where(hidden, 0, V))
+    for weights in (V, sparse.csr_array(V)):
+        found = plain.model_target(X[:3], hidden, weights=weights)
+        np.testing.assert_allclose(found, W @ plain.components_, rtol=1e-12)

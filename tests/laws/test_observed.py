@@ -261,6 +261,35 @@ def test_scale_of_the_data_and_of_the_weights_change_nothing_else():
         np.testing.assert_allclose(model.W_, c**0.5 * models[0].W_, rtol=1e-6, atol=1e-9)
 
 
+@pytest.mark.parametrize(("loss", "name"), PAIRS)
+def test_weights_of_any_size_are_the_same_fit(loss, name):
+    X, weights = draw_data((13, 9), 1, loss, zeros=0.2), holes((13, 9))
+    W, H = start_of(X.shape)
+    plain = fit(X, W, H, weights, solver=name, beta_loss=loss)
+    for size in (2.0**-660, 2.0**660):
+        model = fit(X, W, H, size * weights, solver=name, beta_loss=loss)
+        np.testing.assert_array_equal(model.W_, plain.W_)
+        np.testing.assert_array_equal(model.objective_history_ / size, plain.objective_history_)
+        assert model.reconstruction_err_ == pytest.approx(size**0.5 * plain.reconstruction_err_)
+        assert model.score(X, weights=size * weights) == pytest.approx(
+            plain.score(X, weights=weights)
+        )
+
+
+@pytest.mark.parametrize("beta", [1.0, 2.0])
+@pytest.mark.parametrize("size", [2.0**-100, 2.0**100])
+def test_penalties_keep_their_share_beside_weights_of_any_size(beta, size):
+    X, weights = draw_data((13, 9), 1).astype(np.float32), holes((13, 9))
+    models = [
+        NMF(K, beta_loss=beta, alpha_W=c * 0.01, penalty_H=L1(c), random_state=0, max_iter=500).fit(
+            X, weights=c * weights
+        )
+        for c in (1, size)
+    ]
+    np.testing.assert_allclose(models[1].W_, models[0].W_, rtol=1e-4)
+    assert models[1].objective_ == pytest.approx(size * models[0].objective_, rel=1e-4)
+
+
 def test_signed_noise_without_clipping():
     rng = np.random.default_rng(0)
     W, H = rng.gamma(1, size=(200, 2)), rng.gamma(1, size=(2, 50)) * 0.05
@@ -284,6 +313,10 @@ BAD = {
     "infinite": ((np.full((13, 9), np.inf),), "≥ 0"),
     "nan": ((np.full((13, 9), np.nan),), "≥ 0"),
     "nothing": ((np.zeros((13, 9)),), "no known entry"),
+    "complex": ((np.ones((13, 9), complex),), "complex numbers; wanted real"),
+    "sparse complex": ((sparse.csr_array(np.ones((13, 9), complex)),), "complex numbers"),
+    "text": ((np.full((13, 9), "1"),), "wanted numbers"),
+    "list of text": (([["1"] * 9] * 13,), "wanted numbers"),
 }
 
 
@@ -291,6 +324,31 @@ BAD = {
 def test_bad_weights_say_so(weights, words):
     with pytest.raises(ValueError, match=words):
         NMF(2).fit(np.ones((13, 9)), weights=weights[0])
+
+
+@pytest.mark.parametrize("unstored", ["zero", "missing"])
+def test_sparse_data_of_which_nothing_is_known(unstored):
+    none, X = sparse.csr_array((13, 9)), sparse.csr_array(np.ones((13, 9)))
+    with pytest.raises(ValueError, match="no known entry"):
+        NMF(2, unstored=unstored).fit(X, weights=none)
+    with pytest.raises(ValueError, match="no known entry"):
+        NMF(2, unstored="missing").fit(none)
+
+
+def test_masks_of_weights_are_not_ignored():
+    weights = np.ma.array(np.ones((13, 9)), mask=np.eye(13, 9) > 0)
+    with pytest.raises(TypeError, match="weights: got a masked array with 9 masked"):
+        NMF(2).fit(np.ones((13, 9)), weights=weights)
+
+
+@pytest.mark.parametrize("least", [1e-60, 1e60])
+@pytest.mark.parametrize("storage", [np.asarray, sparse.csr_array])
+def test_weights_that_single_precision_cannot_hold_are_told(least, storage):
+    X, weights = draw_data((13, 9), 6), np.ones((13, 9))
+    weights[2, 3] = least
+    NMF(2).fit(X, weights=storage(weights))
+    with pytest.raises(ValueError, match=r"can hold.*float64"):
+        NMF(2).fit(X.astype(np.float32), weights=storage(weights))
 
 
 def test_solvers_that_cannot_say_which_can():

@@ -39,8 +39,8 @@ class Observed(ABC):
         """Return row, column, value and weight of every known entry, row by row."""
 
     @abstractmethod
-    def scaled(self, power: int) -> Any:
-        """Return the same data times two to a power."""
+    def scaled(self, power: int, weight: int = 0) -> Any:
+        """Return the same data times two to a power, and weights times two to another."""
 
     @abstractmethod
     def shown(self) -> Any:
@@ -195,8 +195,8 @@ class Weighted(Observed, Dense):
         known = self.weights > 0
         return known.sum(axis=1), known.sum(axis=0)
 
-    def scaled(self, power: int) -> Weighted:
-        return Weighted(np.ldexp(self.array, power), self.weights)
+    def scaled(self, power: int, weight: int = 0) -> Weighted:
+        return Weighted(np.ldexp(self.array, power), np.ldexp(self.weights, weight))
 
     def filled(self) -> Dense:
         """Return complete data ≥ 0: means of row and column, over the mean, where X is missing."""
@@ -286,8 +286,9 @@ class Listed(Observed, Sparse):
     def counts(self) -> tuple[np.ndarray, np.ndarray]:
         return np.diff(self.indptr), self.column_counts
 
-    def scaled(self, power: int) -> Listed:
-        return Listed.of(self.plain(np.ldexp(self.stored, power)), self.weights)
+    def scaled(self, power: int, weight: int = 0) -> Listed:
+        values = self.plain(np.ldexp(self.stored, power))
+        return Listed.of(values, np.ldexp(self.weights, weight))
 
     def filled(self) -> Sparse:
         """Return a matrix ≥ 0, zero where nothing is stored, scaled to the sum of this one."""

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
+from scipy import sparse
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
+from partwise._arrays import check_count
 from partwise._errors import explain
-from partwise.data import as_data
+from partwise.data import Observed, as_data
 from partwise.estimators import _residuals, _runs
+from partwise.estimators._all_or_nothing import AllOrNothing
 from partwise.estimators._checks import check_data, is_stored_sparse
 from partwise.estimators._explain import Explained, explained
 from partwise.estimators._residuals import ChiSquare
@@ -37,7 +38,7 @@ _NORMS = {
 }
 
 
-class BaseNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+class BaseNMF(AllOrNothing, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     """Parameters, checks and results that all estimators of X ≈ W H share."""
 
     _parameter_constraints: dict = {  # noqa: RUF012
@@ -59,17 +60,6 @@ class BaseNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         "n_jobs": [Integral, None],
         "max_time": [Interval(Real, 0, None, closed="neither"), None],
     }
-
-    @contextmanager
-    def _unchanged_on_failure(self) -> Iterator[None]:
-        before = dict(self.__dict__)
-        try:
-            yield
-        except BaseException:
-            # A refit that was refused or interrupted leaves the model as it was.
-            self.__dict__.clear()
-            self.__dict__.update(before)
-            raise
 
     def _model(self, n_components: int) -> Bilinear:
         return Bilinear(n_components)
@@ -148,15 +138,22 @@ class BaseNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         Returns
         -------
         W : ndarray of shape (n_samples, n_components)
-            In the dtype of X. Cost O(stored entries · k + n_samples · k³) for the squared
-            loss.
+            In the dtype of X; zero in rows of which nothing is known, which a warning tells. Cost
+            O(stored entries · k + n_samples · k³) for the squared loss.
         """
         check_is_fitted(self, "components_")
         return self._found(self._check_data(X, reset=False, weights=weights))
 
     def _found(self, X: Any) -> np.ndarray:
-        # W of checked data; what is not found to its tolerance is told.
+        # W of checked data; what is not known, or not found to its tolerance, is told.
         W, undone = self._project(X)
+        lost = np.count_nonzero(X.counts()[0] == 0) if isinstance(X, Observed) else 0
+        if lost:
+            _runs.warn(
+                f"transform: {lost} of {len(W)} rows have no known entry. Their W is zero, which "
+                "says nothing about them. Drop them.",
+                UserWarning,
+            )
         if undone and self.tol > 0:
             _runs.warn(
                 f"transform: {undone} of {len(W)} rows did not reach a relative KKT residual "
@@ -192,9 +189,18 @@ class BaseNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         -------
         X_original : ndarray of shape (n_samples, n_features)
             Dense; cost O(n_samples · n_features · k).
+
+        Raises
+        ------
+        ValueError
+            W of another shape.
         """
         check_is_fitted(self, "components_")
-        return X @ self._product(X, self.components_)[1]
+        W, k = X if sparse.issparse(X) else np.asarray(X), len(self.components_)
+        if W.ndim != 2 or W.shape[1] != k:
+            wanted = f"(n_samples, {k}), what transform returns"
+            raise ValueError(explain("inverse_transform", f"shape {W.shape}", wanted))
+        return W @ self._product(W, self.components_)[1]
 
     def score(self, X: Any, y: Any = None, *, weights: Any = None) -> float:
         """Return minus the mean misfit per entry of X, with W found for it; higher is better.
@@ -219,7 +225,7 @@ class BaseNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         """
         check_is_fitted(self, "components_")
         X = self._check_data(X, reset=False, weights=weights)
-        W, _ = self._project(X)
+        W = self._found(X)
         return -_runs.misfit(self, X, W, self.components_) / as_data(X).mass
 
     def explained_variance(
@@ -256,7 +262,7 @@ class BaseNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
             shares = self._training("_explained", "X")
         else:
             X = self._check_data(X, reset=False, weights=weights)
-            W = self._project(X)[0] if W is None else np.asarray(W)
+            W = self._factor_of(X, W)
             unit = Unit.of(X, self._degree)
             parts = self._product(W, self.components_)[1]
             H = np.ascontiguousarray(unit.factor_in(parts).T)
@@ -415,7 +421,7 @@ class BaseNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         Parameters
         ----------
         n : int, default=10
-            Features per component.
+            Features per component, at most.
 
         Returns
         -------
@@ -424,9 +430,9 @@ class BaseNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         """
         check_is_fitted(self, "components_")
         names = getattr(self, "feature_names_in_", np.arange(self.components_.shape[1]))
-        found = []
+        count, found = check_count(n, "n"), []
         for row in self.components_:
-            best = np.argsort(-row, kind="stable")[:n]
+            best = np.argsort(-row, kind="stable")[:count]
             found.append(
                 [
                     (
@@ -457,7 +463,7 @@ class BaseNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         if X is None:
             W = self._training("W_", "X")
         else:
-            W = self._project(self._check_data(X, reset=False))[0]
+            W = self._found(self._check_data(X, reset=False))
         contribution = W * self._product(W, self.components_)[1].sum(axis=1)
         return np.where(contribution.max(axis=1) > 0, contribution.argmax(axis=1), -1)
 

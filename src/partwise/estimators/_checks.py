@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -14,18 +16,20 @@ from partwise.data import Observed, Stored, open_reader
 from partwise.estimators._observed import observe
 from partwise.losses import as_loss
 
-__all__ = ["check_data", "is_stored_sparse"]
+__all__ = ["check_data", "is_stored_sparse", "validated"]
 
 # Up to this many bytes X is read as a whole: nothing is gained by blocks.
 FITS = 2**26
 
 # What to do about what scikit-learn's validation refuses, by the opening of its message.
 _ADVICE = {
-    "Complex data": "Wanted real entries ≥ 0: pass np.abs(X) or another real quantity.",
+    "Complex data": "Wanted real entries: pass np.abs(X) or another real quantity.",
     "Found array with dim": "Make one row of each sample, for example X.reshape(len(X), -1).",
     "Found array with 0": "Look at the filter or file that X came from.",
     "Found array with 1 feature": "A single feature has no parts: pass more columns.",
+    "could not convert string": "Encode or drop the columns that are not numbers.",
 }
+_FLOATS = {"dtype": [np.float64, np.float32], "ensure_all_finite": False}
 
 
 def check_data(est: Any, X: Any, *, reset: bool, weights: Any = None) -> Any:
@@ -56,7 +60,7 @@ def check_data(est: Any, X: Any, *, reset: bool, weights: Any = None) -> Any:
             X, stored = reader.read(0, stored.shape[0]), None
     subject = f"{type(est).__name__} (input X)"
     if stored is None:
-        X = _validated(est, X, names, reset)
+        X = _matrix(est, X, names, reset)
         unstored = getattr(est, "unstored", None)
         if unstored is None:
             if weights is not None:
@@ -69,7 +73,7 @@ def check_data(est: Any, X: Any, *, reset: bool, weights: Any = None) -> Any:
         todo = "Load X into memory first."
         raise ValueError(explain("weights", "X outside memory", "an array in memory", todo))
     # An array of this shape that takes no memory meets the checks of one that is in memory.
-    _validated(est, np.broadcast_to(np.zeros((), stored.dtype), stored.shape), names, reset)
+    _matrix(est, np.broadcast_to(np.zeros((), stored.dtype), stored.shape), names, reset)
     stored.check(subject, signed=signed)
     return stored
 
@@ -97,18 +101,38 @@ def is_stored_sparse(X: Any) -> bool:
     return sparse.issparse(_matrix_and_names(X)[0])
 
 
-def _validated(est: Any, X: Any, names: Any, reset: bool) -> Any:
-    allowed: dict[str, Any] = {
-        "accept_sparse": "csr",
-        "dtype": [np.float64, np.float32],
-        "ensure_all_finite": False,
-        "ensure_min_features": 2 if reset else 1,
-    }
+def _matrix(est: Any, X: Any, names: Any, reset: bool) -> Any:
+    allowed: dict[str, Any] = {"accept_sparse": "csr", "ensure_min_features": 2 if reset else 1}
+    if names is None:
+        return validated(est, X, reset=reset, **allowed)
+    validate_data(est, names, reset=reset, skip_check_array=True)
+    with _advice(X):
+        return check_array(X, estimator=est, input_name="X", **_FLOATS, **allowed)
+
+
+def validated(est: Any, X: Any, *, reset: bool, **allowed: Any) -> Any:
+    """Return X as floats, infinite or not, by scikit-learn's checks; errors say what to do.
+
+    Parameters
+    ----------
+    est : estimator
+        Whose names and number of features are set with ``reset``, else compared with.
+    X : array-like or sparse matrix
+        The user's.
+    reset : bool
+        Whether X is what the estimator is fitted to.
+    **allowed
+        As for `sklearn.utils.check_array`.
+    """
+    with _advice(X):
+        return validate_data(est, X, reset=reset, **_FLOATS, **allowed)
+
+
+@contextmanager
+def _advice(X: Any) -> Iterator[None]:
+    # Adds what to do to what scikit-learn refuses.
     try:
-        if names is None:
-            return validate_data(est, X, reset=reset, **allowed)
-        validate_data(est, names, reset=reset, skip_check_array=True)
-        return check_array(X, estimator=est, input_name="X", **allowed)
+        yield
     except (TypeError, ValueError) as error:
         if getattr(getattr(X, "dtype", None), "kind", "") == "O":
             message = explain(
@@ -120,6 +144,6 @@ def _validated(est: Any, X: Any, names: Any, reset: bool) -> Any:
             raise type(error)(message) from error
         for opening, advice in _ADVICE.items():
             if str(error).startswith(opening):
-                message = f"{error} {advice}"
+                message = f"{error}{'' if str(error).endswith('.') else '.'} {advice}"
                 raise type(error)(message) from error
         raise

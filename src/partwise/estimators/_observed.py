@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from partwise._arrays import check_entries
+from partwise._arrays import check_entries, check_kind
 from partwise._errors import explain
 from partwise.data import Listed, Weighted, as_data
 
@@ -69,7 +69,7 @@ def checked_weights(weights: Any, shape: tuple[int, ...], dtype: np.dtype) -> An
         Those of X.
     """
     is_sparse = sparse.issparse(weights)
-    weights = sparse.csr_array(weights, dtype=dtype) if is_sparse else np.asarray(weights, dtype)
+    weights = _real(weights, dtype)
     if not is_sparse and weights.shape in ((shape[0],), (shape[0], 1)):
         weights = np.broadcast_to(weights.reshape(-1, 1), shape)
     if weights.shape != tuple(shape):
@@ -79,8 +79,30 @@ def checked_weights(weights: Any, shape: tuple[int, ...], dtype: np.dtype) -> An
     low, high = (values.min(), values.max()) if values.size else (0, 0)
     if not (low >= 0 and np.isfinite(high)):
         todo = "An entry is missing where its weight is 0; for an uncertainty s use 1 / s**2."
-        raise ValueError(explain("weights", f"entries from {low:g} to {high:g}", "≥ 0", todo))
+        got = f"entries from {low:g} to {high:g}"
+        raise ValueError(explain("weights", got, "finite numbers ≥ 0", todo))
     return weights
+
+
+def _real(weights: Any, dtype: np.dtype) -> Any:
+    # Numbers of a dtype that holds them, in compressed rows if they are sparse.
+    check_kind(weights, "weights")
+    given = sparse.csr_array(weights) if sparse.issparse(weights) else np.asarray(weights)
+    check_kind(given, "weights")
+    if given.dtype.kind == "c":
+        raise ValueError(explain("weights", "complex numbers", "real ones"))
+    if given.dtype == dtype:
+        return given
+    wide = given.astype(np.float64)
+    with np.errstate(over="ignore"):  # found below
+        narrow = wide.astype(dtype, copy=False)
+    before, after = (part.data if sparse.issparse(part) else part for part in (wide, narrow))
+    if np.any((before != 0) & (after == 0)) or np.any(np.isfinite(before) & np.isinf(after)):
+        sizes = np.abs(before[before != 0])
+        got = f"sizes from {sizes.min():g} to {sizes.max():g}"
+        todo = "Multiply all by one number, or pass X in float64."
+        raise ValueError(explain("weights", got, f"what {dtype}, the dtype of X, can hold", todo))
+    return narrow
 
 
 def _of_dense(X: np.ndarray, weights: Any) -> Any:
@@ -110,22 +132,24 @@ def _of_sparse(X: Any, weights: Any, unstored: str) -> Any:
                 raise ValueError(explain("weights", got, wanted, todo))
             return _of_dense(data.to_dense(), weights)
         # Of the weighted entries those that X does not store are zeros.
-        pattern = weights.copy()
-        pattern.sum_duplicates()
-        rows, columns = pattern.nonzero()
-        values = pattern[rows, columns]
-        known = np.asarray(data.matrix[rows, columns])
-        return _in_rows(rows, columns, known, np.asarray(values), X.shape)
+        rows, columns = weights.nonzero()
+        known, values = (_looked_up(part, rows, columns) for part in (data.matrix, weights))
+        return _in_rows(rows, columns, known, values, X.shape)
     rows = np.repeat(np.arange(X.shape[0]), np.diff(data.indptr))
     columns, known = data.indices, data.stored
     if weights is None:
         values = np.ones_like(known)
     elif sparse.issparse(weights):
-        values = np.asarray(weights[rows, columns])
+        values = _looked_up(weights, rows, columns)
     else:
         values = weights[rows, columns]
     chosen = (values > 0) & ~np.isnan(known)
     return _in_rows(rows[chosen], columns[chosen], known[chosen], values[chosen], X.shape)
+
+
+def _looked_up(matrix: Any, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    # SciPy answers no places with a matrix.
+    return np.asarray(matrix[rows, columns]) if len(rows) else np.empty(0, matrix.dtype)
 
 
 def _in_rows(

@@ -13,17 +13,18 @@ from partwise.models import Bilinear
 from partwise.penalties import L2, Fixed, Free, NonNegative, Penalty
 from partwise.problem import Problem
 
-__all__ = ["Layout", "counted_from", "known_values"]
+__all__ = ["Layout", "counted_from", "known_ratings"]
 
 # Products of factors at the start, beside the spread of the ratings.
 SMALL = 0.1
 
 
-def known_values(data: Any) -> np.ndarray:
-    """Return the known entries of a view, in one row."""
+def known_ratings(data: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Return user, item, rating and weight of every known rating, user by user."""
     if data.complete:
-        return np.asarray(data.array).reshape(-1)
-    return np.asarray(data.known()[data.weights > 0])
+        data = Weighted(data.array, np.ones_like(data.array))
+    found: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray] = data.entries()
+    return found
 
 
 def counted_from(data: Any, base: float) -> Data:

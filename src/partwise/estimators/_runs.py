@@ -6,6 +6,7 @@ import inspect
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -191,6 +192,9 @@ def seed_of(random_state: Any) -> int:
         return int(random_state.integers(2**31 - 1))
     if random_state is None:
         return int(np.random.SeedSequence().generate_state(1)[0])
+    if not isinstance(random_state, Integral) or random_state < 0:
+        wanted = "an integer ≥ 0, a generator of NumPy or None"
+        raise ValueError(explain("random_state", repr(random_state), wanted))
     return int(random_state)
 
 
@@ -251,11 +255,11 @@ def bind(
     start: Start | None = None,
 ) -> Problem:
     """Return the problem of an estimator for data and factors in a unit of their own."""
-    loss = as_loss(est.beta_loss).rescaled(unit.cost_in(1.0))
+    loss = as_loss(est.beta_loss).rescaled(unit.entry_in)
     fixed, given = (start.fixed, start.given) if start else ({}, {})
     scale = unit.cost_in(loss.degree)
     penalties = {
-        name: tuple(p.rescaled(scale, 2.0**unit.power) if unit.power else p for p in terms)
+        name: tuple(p if unit == Unit() else p.rescaled(scale, 2.0**unit.power) for p in terms)
         for name, terms in penalties_of(est, data.shape, fixed, given).items()
     }
     model = est._model(n_components)
@@ -462,7 +466,7 @@ def _outcome(
     assert product is not None
     with np.errstate(over="ignore", under="ignore"):
         error = np.sqrt(2 * max(problem.loss_value(result.objective), 0.0)) * np.exp2(
-            unit.power * degree
+            unit.power * degree + unit.weight / 2
         )
     return Outcome(
         W=unit.factor_out(W),
@@ -538,6 +542,7 @@ def warn(message: str, category: type[Warning]) -> None:
     while frame is not None and frame.f_globals.get("__name__", "").split(".")[0] in (
         "partwise",
         "sklearn",
+        "joblib",
     ):
         frame = frame.f_back
         depth += 1

@@ -14,14 +14,16 @@ from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.impute import MissingIndicator
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import _check_feature_names_in, check_is_fitted, validate_data
+from sklearn.utils.validation import _check_feature_names_in, check_is_fitted
 
 from partwise import kernels
 from partwise._arrays import check_kind
 from partwise._errors import explain
 from partwise._threads import one_pool, side_by_side
 from partwise.estimators import _runs
+from partwise.estimators._checks import validated
 from partwise.estimators._observed import checked_weights
+from partwise.estimators._units import Unit
 from partwise.estimators.nmf import NMF
 from partwise.init import STARTS
 
@@ -218,13 +220,7 @@ penalty_H, verbose, shuffle, n_init, n_jobs, max_time, allow_negative
     def _checked(self, X: Any, weights: Any, *, reset: bool) -> tuple[np.ndarray, np.ndarray]:
         # X, and weights of all its entries, 0 where one is missing.
         check_kind(X, "X")
-        X = validate_data(
-            self,
-            X,
-            reset=reset,
-            dtype=[np.float64, np.float32],
-            ensure_all_finite="allow-nan",
-        )
+        X = validated(self, X, reset=reset)
         known = ~np.isnan(X)
         if weights is None:
             return X, known.astype(X.dtype)
@@ -380,18 +376,19 @@ penalty_H, verbose, shuffle, n_init, n_jobs, max_time, allow_negative
         known = (weights[:, self.kept_] > 0).sum(axis=1)
         k = np.count_nonzero(self.nmf_.components_.any(axis=1))
         found = known > k
+        unit = 2.0 ** (2 * Unit.of(np.where(weights > 0, X, 0)).power)  # of X, for its squares
         mean, squares = np.zeros(X.shape), np.zeros(X.shape)
         model, undone = copy.copy(self.nmf_), 0
         for number, model.components_ in enumerate(self.bootstrap_components_):
             drawn = np.ones(X.shape[1], X.dtype)
             drawn[self.kept_] = self._drawn(number, 1, len(self.mean_))
             values, missed = self._filled(model, X, weights * drawn, found)
-            step, undone = values - mean, undone + missed
+            step, undone = values / unit - mean, undone + missed
             mean += step / (number + 1)
             squares += step * step * (number / (number + 1))
         self._warn_about_rows(undone, count * len(X))
         factor = known / np.maximum(known - k, 1) / (count - 1)
-        std = np.sqrt(squares * factor[:, None])
+        std = unit * np.sqrt(squares * factor[:, None])
         unsure = np.isnan(X) & ~(found[:, None] & self.kept_)
         std[unsure] = np.nan
         names = 0 if self.indicator_ is None else self.indicator_.features_.size

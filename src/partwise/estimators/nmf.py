@@ -261,4 +261,5 @@ class NMF(BaseNMF):
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.allow_nan = True
+        tags.input_tags.positive_only = not self.allow_negative
         return tags

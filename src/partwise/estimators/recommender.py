@@ -7,18 +7,26 @@ from typing import Any
 
 import numpy as np
 from scipy import sparse
-from sklearn.base import BaseEstimator, _fit_context
+from sklearn.base import (
+    BaseEstimator,
+    ClassNamePrefixFeaturesOutMixin,
+    TransformerMixin,
+    _fit_context,
+)
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
-from partwise._arrays import check_kind
+from partwise._arrays import check_count, check_kind
 from partwise._errors import explain
 from partwise._threads import one_pool
 from partwise.data import as_data
+from partwise.estimators._all_or_nothing import AllOrNothing
+from partwise.estimators._checks import validated
 from partwise.estimators._observed import observe
-from partwise.estimators._ratings import Layout, counted_from, known_values
+from partwise.estimators._ratings import Layout, counted_from, known_ratings
 from partwise.estimators._runs import seed_of, warn
+from partwise.estimators._units import Unit
 from partwise.result import Result
 from partwise.solvers import SOLVERS, Solver, as_solver, project_rows, run
 
@@ -28,7 +36,7 @@ __all__ = ["Recommender"]
 TOGETHER = 2**18
 
 
-class Recommender(BaseEstimator):
+class Recommender(AllOrNothing, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     r"""Matrix factorization of ratings: known ones are fitted, others predicted and recommended.
 
     The rating of item i by user u is predicted as :math:`\hat r_{ui} = m + b_u + c_i + (W H)_{ui}`.
@@ -43,8 +51,9 @@ class Recommender(BaseEstimator):
     with the weights v, 1 unless given. With ``non_negative=True`` m is the lowest rating and W, H,
     b and c are ≥ 0: a rating is built up from there by parts, which can be read. With False m is
     the mean rating, and they have any sign. The unit s of α is
-    :math:`\sigma (\sqrt{N / n_{users}} + \sqrt{N / n_{items}})` for N ratings of standard
-    deviation σ, about the largest singular value that N ratings without any structure would have.
+    :math:`\sigma (\sqrt{N / n_{users}} + \sqrt{N / n_{items}})` for N ratings, or weights with that
+    sum, of standard deviation σ: about the largest singular value that N ratings without any
+    structure would have.
 
     Parameters
     ----------
@@ -107,6 +116,8 @@ class Recommender(BaseEstimator):
         Why the fit ended, in words, and the solver that was used.
     n_features_in_ : int
         The number of items.
+    feature_names_in_ : ndarray of shape (n_items,)
+        Names of the items, if R had names that are all strings.
 
     See Also
     --------
@@ -206,27 +217,39 @@ class Recommender(BaseEstimator):
         -------
         self
         """
-        data = self._ratings(R, weights, reset=True)
-        values = known_values(data)
-        self.range_ = float(values.min()), float(values.max())
-        self.base_ = self._base(data)
-        counted = counted_from(data, self.base_)
-        self._layout = self._layout_for(counted, data.mean)
-        rng = np.random.default_rng(seed_of(self.random_state))
-        problem = self._layout.problem(counted, self._layout.start(counted, rng))
-        with one_pool():
-            solver = as_solver(self.solver, problem)
-            ends: Any = {"tol": self.tol, "max_iter": self.max_iter, "max_time": self.max_time}
-            result = run(problem, solver, rng=rng, **ends)
-        self._keep(result, problem, data)
+        with self._unchanged_on_failure():
+            view = self._ratings(R, weights, reset=True)
+            self._unit = Unit(Unit.of(view).power)
+            data = as_data(self._unit.data_in(view))
+            self._known, values = self._known_of(as_data(view))
+            self.range_ = float(values.min()), float(values.max())
+            self.base_ = self._base(as_data(view))
+            counted = counted_from(data, self.base_ * self._unit.entry_in)
+            self._layout = self._layout_for(counted)
+            rng = np.random.default_rng(seed_of(self.random_state))
+            problem = self._layout.problem(counted, self._layout.start(counted, rng))
+            with one_pool():
+                solver = as_solver(self.solver, problem)
+                ends: Any = {"tol": self.tol, "max_iter": self.max_iter, "max_time": self.max_time}
+                result = run(problem, solver, rng=rng, **ends)
+            self._keep(result, problem)
         return self
 
     def _ratings(self, R: Any, weights: Any, *, reset: bool) -> Any:
         check_kind(R, "R")
-        allowed: dict[str, Any] = {"accept_sparse": "csr", "ensure_all_finite": False}
-        R = validate_data(self, R, reset=reset, dtype=[np.float64, np.float32], **allowed)
+        R = validated(self, R, reset=reset, accept_sparse="csr")
+        return self._view(R, weights)
+
+    def _view(self, R: Any, weights: Any) -> Any:
         subject = "Recommender (input R)"
-        return as_data(observe(R, weights, unstored="missing", subject=subject, signed=True))
+        return observe(R, weights, unstored="missing", subject=subject, signed=True)
+
+    @staticmethod
+    def _known_of(data: Any) -> tuple[Any, np.ndarray]:
+        # Where ratings are known, in compressed rows, and what they are.
+        users, items, values, _ = known_ratings(data)
+        ones = np.ones(len(users), np.int8)
+        return sparse.csr_array((ones, (users, items)), shape=data.shape), values
 
     def _base(self, data: Any) -> float:
         if not self.non_negative:
@@ -234,13 +257,14 @@ class Recommender(BaseEstimator):
         smallest = self.range_[0]
         if self.lowest is None:
             return min(0.0, smallest)
-        if smallest < self.lowest:
+        if not -np.inf < self.lowest <= smallest:
             got = f"{self.lowest:g}, and a rating of {smallest:g}"
-            raise ValueError(explain("lowest", got, "no rating below it", "Leave it at None."))
+            wanted = "a finite number, and no rating below it"
+            raise ValueError(explain("lowest", got, wanted, "Leave it at None."))
         return float(self.lowest)
 
-    def _layout_for(self, counted: Any, mean: float) -> Layout:
-        square = counted.sum_of_squares() / counted.mass - (mean - self.base_) ** 2
+    def _layout_for(self, counted: Any) -> Layout:
+        square = counted.sum_of_squares() / counted.mass - counted.mean**2
         spread = max(square, 0.0) ** 0.5 or 1.0
         unit = spread * sum((counted.mass / length) ** 0.5 for length in counted.shape)
         alpha, constant = self.alpha * unit, 0.0
@@ -252,32 +276,29 @@ class Recommender(BaseEstimator):
             constant = (alpha / self.alpha_biases) ** 0.5 if self.alpha else 1.0
         return Layout(self.n_components, alpha, constant, signed=not self.non_negative)
 
-    def _keep(self, result: Result, problem: Any, data: Any) -> None:
-        layout, known = self._layout, self._known_places(data)
+    def _keep(self, result: Result, problem: Any) -> None:
+        layout, known, data = self._layout, self._known, problem.data
         counts = np.diff(known.indptr), np.bincount(known.indices, minlength=known.shape[1])
         misfit = problem.loss_value(result.objective)
         for F, count in zip(problem.factors.values(), counts, strict=True):
             F[count == 0] = 0
-        self.user_biases_, self.W_ = layout.parts("W", problem.factors["W"])
-        self.item_biases_, H = layout.parts("H", problem.factors["H"])
+        self.user_biases_, self.W_ = self._parts("W", problem.factors["W"])
+        self.item_biases_, H = self._parts("H", problem.factors["H"])
         self.components_ = np.ascontiguousarray(H.T)
-        self.rmse_ = float(np.sqrt(2 * max(misfit, 0.0) / data.mass))
+        self.rmse_ = float(np.sqrt(2 * max(misfit, 0.0) / data.mass)) / self._unit.entry_in
         held = layout.cost_of_constants * sum(data.shape)
-        self.objective_ = result.objective - held
-        self.objective_history_ = result.objective_history - held
+        self.objective_ = float(self._unit.loss_out(result.objective - held, 2.0))
+        self.objective_history_ = self._unit.loss_out(result.objective_history - held, 2.0)
         self.time_history_ = result.time_history
         self.n_iter_, self.kkt_, self.converged_ = result.n_iter, result.kkt, result.converged
         self.stop_reason_, self.solver_ = result.stop_reason, result.solver
-        self._known, self._rated = known, counts[1] > 0
+        self._rated = counts[1] > 0
         self._tell(counts)
 
-    @staticmethod
-    def _known_places(data: Any) -> Any:
-        if data.is_sparse:
-            part = np.ones(len(data.indices), np.int8), data.indices, data.indptr
-            return sparse.csr_array(part, shape=data.shape)
-        known = np.ones(data.shape, np.int8) if data.complete else data.weights > 0
-        return sparse.csr_array(known)
+    def _parts(self, name: str, F: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        # The biases and the factor in the unit of the user.
+        biases, F = self._layout.parts(name, F)
+        return np.ldexp(biases, 2 * self._unit.power), self._unit.factor_out(F)
 
     def _tell(self, counts: tuple[np.ndarray, ...]) -> None:
         lost = [int(np.count_nonzero(count == 0)) for count in counts]
@@ -381,24 +402,29 @@ class Recommender(BaseEstimator):
         check_is_fitted(self, "components_")
         single = isinstance(ratings, dict)
         if single:
-            items = _numbers(list(ratings), self.components_.shape[1], "items")
-            values = np.asarray(list(ratings.values()), self.components_.dtype)
-            places = np.zeros(len(items), np.intp), items
-            ratings = sparse.csr_array((values, places), shape=(1, self.components_.shape[1]))
-        data = self._ratings(ratings, weights, reset=False)
-        known = None if include_rated else self._known_places(data)
-        found = self._best(*self._fold_in(data), known, n)
-        return _shaped(found, () if single else (data.shape[0],))
+            view = self._view_of_one(ratings, weights)
+        else:
+            view = self._ratings(ratings, weights, reset=False)
+        known = None if include_rated else self._known_of(as_data(view))[0]
+        found = self._best(*self._fold_in(view), known, n)
+        return _shaped(found, () if single else (view.shape[0],))
+
+    def _view_of_one(self, ratings: dict[Any, Any], weights: Any) -> Any:
+        if not ratings:
+            raise ValueError(explain("ratings", "{}", "one rating at least"))
+        items = _numbers(list(ratings), self.components_.shape[1], "items")
+        values = np.asarray(list(ratings.values()), self.components_.dtype)
+        places = np.zeros(len(items), np.intp), items
+        R = sparse.csr_array((values, places), shape=(1, self.components_.shape[1]))
+        return self._view(R, weights)
 
     def _best(
         self, biases: np.ndarray, W: np.ndarray, known: Any, n: int
     ) -> tuple[np.ndarray, np.ndarray]:
-        if not isinstance(n, Integral) or n < 1:
-            raise ValueError(explain("n", repr(n), "a number of items ≥ 1"))
-        n_items = self.components_.shape[1]
-        kept = min(int(n), n_items)
-        items = np.full((len(W), int(n)), -1)
-        ratings = np.full((len(W), int(n)), np.nan, W.dtype)
+        n, n_items = check_count(n, "n"), self.components_.shape[1]
+        kept = min(n, n_items)
+        items = np.full((len(W), n), -1)
+        ratings = np.full((len(W), n), np.nan, W.dtype)
         height = max(1, TOGETHER // n_items)
         for start in range(0, len(W), height):
             rows = slice(start, min(start + height, len(W)))
@@ -434,43 +460,81 @@ class Recommender(BaseEstimator):
         check_is_fitted(self, "components_")
         return self._fold_in(self._ratings(R, weights, reset=False))[1]
 
-    def _fold_in(self, data: Any) -> tuple[np.ndarray, np.ndarray]:
-        layout, dtype = self._layout, data.dtype
-        H = np.ascontiguousarray(self.components_.T, dtype)
-        W = np.zeros((data.shape[0], self.n_components), dtype)
+    def fit_transform(self, R: Any, y: Any = None, *, weights: Any = None) -> np.ndarray:
+        """Fit known ratings and return W of the users.
+
+        Parameters
+        ----------
+        R : {sparse matrix, array-like} of shape (n_users, n_items)
+            As for `fit`.
+        y : Ignored
+            Present for consistency.
+        weights : {array-like, sparse matrix}, optional
+            Of the ratings.
+
+        Returns
+        -------
+        W : ndarray of shape (n_users, n_components)
+            The same as ``fit(R).transform(R)``, which is ``W_`` to the tolerance of the fit.
+        """
+        return self.fit(R, weights=weights).transform(R, weights=weights)
+
+    def _fold_in(self, view: Any) -> tuple[np.ndarray, np.ndarray]:
+        layout, unit, dtype = self._layout, self._unit, view.dtype
+        H = unit.factor_in(self.components_.T.astype(dtype))
+        W = np.zeros((view.shape[0], len(self.components_)), dtype)
+        item_biases = (self.item_biases_ * unit.entry_in).astype(dtype)
         factors = {
             "W": layout.full("W", np.zeros(len(W), dtype), W),
-            "H": layout.full("H", self.item_biases_.astype(dtype), H),
+            "H": layout.full("H", item_biases, H),
         }
-        problem = layout.problem(counted_from(data, self.base_), factors)
+        data = as_data(unit.data_in(view))
+        problem = layout.problem(counted_from(data, self.base_ * unit.entry_in), factors)
         problem.free = ("W",)
         with one_pool():
             project_rows(problem, tol=1e-8, max_iter=10_000)
-        return layout.parts("W", problem.factors["W"])
+        return self._parts("W", problem.factors["W"])
 
-    def score(self, R: Any, y: Any = None) -> float:
+    def score(self, R: Any, y: Any = None, *, weights: Any = None) -> float:
         """Return minus the root mean squared error of predictions; higher is better.
 
         Parameters
         ----------
         R : {sparse matrix, array-like} of shape (n_users, n_items)
-            Ratings by the users of the fit, held out from it.
+            Ratings by the users of the fit, in the same order. Those that were held out from it
+            tell how well it predicts: as R, or with the others' weights 0. Searches of scikit-learn
+            split users instead, and are no use here.
         y : Ignored
             Present for consistency.
+        weights : {array-like, sparse matrix}, optional
+            Of the ratings.
 
         Returns
         -------
         float
         """
         check_is_fitted(self, "components_")
-        data = self._ratings(R, None, reset=False)
+        data = as_data(self._ratings(R, weights, reset=False))
         if data.shape[0] != len(self.W_):
             todo = "Give new users' ratings to recommend_for or transform."
             got = f"{data.shape[0]} users"
             raise ValueError(explain("score", got, f"the {len(self.W_)} of the fit", todo))
-        users, items = self._known_places(data).nonzero()
-        values = known_values(data)
-        return -float(np.sqrt(np.mean((self.predict(users, items) - values) ** 2)))
+        users, items, values, counts = known_ratings(data)
+        errors = np.abs(self.predict(users, items) - values)
+        unit = float(errors.max()) or 1.0  # squares of large numbers are none
+        return -unit * float(np.sqrt(np.average((errors / unit) ** 2, weights=counts)))
+
+    # --- what scikit-learn asks ------------------------------------------------------------
+
+    @property
+    def _n_features_out(self) -> int:
+        return len(self.components_)
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = tags.input_tags.sparse = True
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        return tags
 
 
 def _numbers(given: Any, count: int, subject: str) -> np.ndarray:

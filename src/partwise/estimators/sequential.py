@@ -5,10 +5,11 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from dataclasses import replace
-from numbers import Real
+from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
+from scipy import sparse
 from scipy.optimize import linear_sum_assignment
 from sklearn.base import _fit_context
 from sklearn.exceptions import ConvergenceWarning
@@ -18,7 +19,9 @@ from sklearn.utils.validation import check_is_fitted
 from partwise._errors import explain
 from partwise.data import Observed, as_data
 from partwise.estimators import _runs
+from partwise.estimators._observed import checked_weights
 from partwise.estimators._residuals import degrees_of_freedom, sum_of_squares
+from partwise.estimators._units import Unit
 from partwise.estimators.nmf import NMF
 from partwise.estimators.presets import _with_parameters_of_nmf
 from partwise.init import STARTS
@@ -148,9 +151,7 @@ penalty_H, verbose, shuffle, n_init, n_jobs, max_time, unstored, allow_negative
             self._keep(self._steps[-1], view)
             self._warn_about_ranks()
             self.persistence_ = np.array(persistence)
-            left = [sum_of_squares(view, step.W, step.components) for step in self._steps]
-            spread = _spread(view)
-            self.fractional_residual_variance_ = np.array(left) / (spread if spread > 0 else np.nan)
+            self.fractional_residual_variance_ = _shares_left(view, self._steps)
             self.suggested_n_components_ = self._suggested(view)
         return self.W_.copy()
 
@@ -208,8 +209,8 @@ penalty_H, verbose, shuffle, n_init, n_jobs, max_time, unstored, allow_negative
         """
         check_is_fitted(self, "components_")
         steps = getattr(self, "_steps", [])
-        if n_components not in range(1, len(steps) + 1):
-            got = f"{n_components} of {len(steps)} ranks that are kept"
+        if not isinstance(n_components, Integral) or not 1 <= n_components <= len(steps):
+            got = f"{n_components!r} of {len(steps)} ranks that are kept"
             raise ValueError(explain("n_components", got, "one of them", "Fit up to that rank."))
         model = copy.deepcopy(self)
         model.n_components = n_components
@@ -239,14 +240,17 @@ penalty_H, verbose, shuffle, n_init, n_jobs, max_time, unstored, allow_negative
         """
         check_is_fitted(self, "components_")
         if hidden is not None:
-            X, hidden = np.asarray(X), np.asarray(hidden)
-            if hidden.dtype != bool or hidden.shape not in (X.shape, X.shape[1:]):
+            shape, hidden = np.shape(X), np.asarray(hidden)
+            if hidden.dtype != bool or hidden.shape not in (shape, shape[1:]):
                 got = f"dtype {hidden.dtype} and shape {hidden.shape}"
-                wanted = f"a boolean array of shape {X.shape[1:]} or {X.shape}"
+                wanted = f"a boolean array of shape {shape[1:]} or {shape}"
                 raise ValueError(explain("hidden", got, wanted))
-            X = np.where(hidden, X.dtype.type(np.nan) if X.dtype.kind == "f" else np.nan, X)
-        found = self.inverse_transform(self.transform(X, weights=weights))
-        return np.asarray(found)
+            seen = np.broadcast_to(~hidden, shape).astype(np.float64)
+            if weights is not None:
+                weights = checked_weights(weights, shape, seen.dtype)
+                seen *= weights.toarray() if sparse.issparse(weights) else weights
+            weights = seen
+        return self.inverse_transform(self.transform(X, weights=weights))
 
 
 def _one_more(before: _runs.Outcome) -> Callable[..., tuple[np.ndarray, np.ndarray]]:
@@ -254,7 +258,7 @@ def _one_more(before: _runs.Outcome) -> Callable[..., tuple[np.ndarray, np.ndarr
     W, H = before.W, before.components
 
     def sequential(X: Any, n_components: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-        rng = np.random.default_rng(seed)
+        rng = np.random.default_rng([seed, n_components])  # another draw for every rank
         column, row = (np.abs(rng.standard_normal(size)) for size in (len(W), H.shape[1]))
         level = [np.abs(F).mean() or 1.0 for F in (W, H)]
         return np.column_stack([W, level[0] * column]), np.vstack([H, level[1] * row])
@@ -293,6 +297,17 @@ def _directions(H: np.ndarray) -> np.ndarray:
     H = H.astype(np.float64) / max(np.abs(H).max(), np.finfo(H.dtype).tiny)
     norms = np.linalg.norm(H, axis=1, keepdims=True)
     return np.asarray(np.divide(H, norms, out=np.zeros_like(H), where=norms > 0))
+
+
+def _shares_left(X: Any, steps: list[_runs.Outcome]) -> np.ndarray:
+    """Return what models of checked data leave over their spread, NaN where they have none."""
+    unit = Unit.of(X)  # where no square over- or underflows
+    X = unit.data_in(X)
+    spread = _spread(X)
+    left = [
+        sum_of_squares(X, unit.factor_in(step.W), unit.factor_in(step.components)) for step in steps
+    ]
+    return np.array(left) / (spread if spread > 0 else np.nan)
 
 
 def _spread(X: Any) -> float:

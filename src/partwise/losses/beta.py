@@ -6,6 +6,7 @@ import numpy as np
 from scipy import special
 
 from partwise import kernels
+from partwise._errors import explain
 from partwise.losses.base import Loss
 
 __all__ = ["Beta", "Frobenius", "ItakuraSaito", "KullbackLeibler"]
@@ -30,6 +31,8 @@ class Beta(Loss):
 
     def __init__(self, beta: float) -> None:
         self.beta = float(beta)
+        if not np.isfinite(self.beta):
+            raise ValueError(explain("beta", repr(beta), "a finite number"))
         self.name = f"beta-divergence with beta_loss={self.beta:g}"
         self.degree = self.beta
         self.powers: tuple[float, float] = (min(self.beta - 1.0, 1.0), max(self.beta, 1.0))

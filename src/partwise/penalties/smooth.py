@@ -98,9 +98,10 @@ class Graph(Scaled):
     def __init__(self, strength: float, weights: Any, *, normalized: bool = False) -> None:
         super().__init__(strength)
         A = sparse.csr_array(weights, dtype=np.float64)
-        if A.shape[0] != A.shape[1] or (A.nnz and A.data.min() < 0):
-            got = f"shape {A.shape}, smallest entry {A.data.min() if A.nnz else 0:g}"
-            raise ValueError(explain("weights", got, "a square matrix with entries ≥ 0"))
+        low, high = (A.data.min(), A.data.max()) if A.nnz else (0.0, 0.0)
+        if A.ndim != 2 or A.shape[0] != A.shape[1] or not 0 <= low <= high < np.inf:
+            got = f"shape {A.shape}, entries from {low:g} to {high:g}"
+            raise ValueError(explain("weights", got, "a square matrix of finite entries ≥ 0"))
         A = (A + A.T) / 2
         A = sparse.csr_array(A - sparse.diags_array(A.diagonal()))
         self.weights = A

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from partwise._errors import explain
 from partwise.penalties.base import Penalty, chosen
 
 __all__ = ["Prox"]
@@ -51,6 +52,9 @@ class Prox(Penalty):
         separable: Any = None,
         name: str = "the user's prox",
     ) -> None:
+        for word, function in (("value", value), ("prox", prox)):
+            if not callable(function):
+                raise TypeError(explain(word, repr(function), "a function of a factor"))
         chosen("stage", stage, ("before", "entries", "after", "alone"))
         self._value = value
         self._prox = prox
@@ -67,6 +71,9 @@ class Prox(Penalty):
         value, argument = self._scales
         scale = F.dtype.type(argument)
         Z = np.asarray(self._prox(F * scale, step * value * argument**2), dtype=F.dtype)
+        if Z.shape != F.shape:
+            got, wanted = f"an array of shape {Z.shape} from prox", f"one of F's shape, {F.shape}"
+            raise ValueError(explain(self.name, got, wanted))
         return np.ascontiguousarray(Z / scale)
 
     def rescaled(self, value: float, argument: float) -> Prox:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterable
 from dataclasses import dataclass
+from numbers import Integral
+from typing import Any
 
 import numpy as np
 
 from partwise import kernels
+from partwise._errors import explain
 from partwise.penalties.base import Scaled, checked
 
 __all__ = ["TotalVariation"]
@@ -54,7 +58,7 @@ class TotalVariation(Scaled):
         max_iter: int = 1000,
     ) -> None:
         super().__init__(strength)
-        self.shape = None if shape is None else tuple(int(n) for n in shape)
+        self.shape = None if shape is None else _checked_shape(shape)
         self.tol = checked("tol", tol)
         self.max_iter = max_iter
         if self.shape is not None:
@@ -114,6 +118,13 @@ class TotalVariation(Scaled):
             )
             warnings.warn(message, RuntimeWarning, stacklevel=2)
         return Z + means
+
+
+def _checked_shape(shape: Any) -> tuple[int, ...]:
+    sizes = tuple(shape) if isinstance(shape, Iterable) else ()
+    if not sizes or not all(isinstance(n, Integral) and int(n) >= 1 for n in sizes):
+        raise ValueError(explain("shape", repr(shape), "a tuple of integers ≥ 1, as in (19, 19)"))
+    return tuple(int(n) for n in sizes)
 
 
 @dataclass

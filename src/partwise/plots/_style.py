@@ -18,6 +18,8 @@ INK, GREY, PALE = "#1f2430", "#6b7280", "#d9dce3"
 BLUE = "#1f5fa8"
 # White at zero and ever darker: read alike by every kind of colour vision, and in print.
 SHADES = ("#ffffff", "#cfe0ee", "#8fbadb", "#4a8dc4", "#1f5fa8", "#143a75", "#0b1a3d")
+# The same below zero.
+SHADES_BELOW = ("#331500", "#6b2f00", "#a34700", "#d55e00", "#e89a5c", "#f5d3b3")
 # Okabe & Ito (2008), told apart by every kind of colour vision; more lines get other strokes.
 LINES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
 STROKES = ("-", "--", ":")
@@ -38,10 +40,32 @@ def axes_for_curves(ax: Axes | None) -> Axes:
     return new_figure(6.4, 3.8).subplots() if ax is None else ax
 
 
-def shades() -> Colormap:
+def matrix_of(values: Any, subject: str, wanted: str) -> np.ndarray:
+    """Return a matrix of finite numbers, or raise ValueError for what is none."""
+    found = np.asarray(values)
+    if found.dtype.kind not in "fiub" or found.ndim != 2 or 0 in found.shape:
+        shown = type(values).__name__ if found.ndim == 0 else f"shape {found.shape}"
+        todo = "Pass a fitted model, or an array of its."
+        raise ValueError(explain(subject, shown, wanted, todo))
+    if not np.isfinite(found).all():
+        raise ValueError(explain(subject, "entries that are NaN or infinite", "finite numbers"))
+    return found.astype(np.float64)
+
+
+def shading(values: np.ndarray) -> dict[str, Any]:
+    """Return colours for an image: from white at zero to the largest entry, or to both sides."""
     from matplotlib.colors import LinearSegmentedColormap
 
-    return LinearSegmentedColormap.from_list("partwise", SHADES)
+    largest = float(np.abs(values).max()) or 1.0
+    below = SHADES_BELOW if values.min() < 0 else ()
+    colours: Colormap = LinearSegmentedColormap.from_list("partwise", (*below, *SHADES))
+    return {"cmap": colours, "vmin": -largest if below else 0.0, "vmax": largest}
+
+
+def room(values: np.ndarray, share: float) -> tuple[float, float]:
+    """Return the ends of an axis from zero to the values, with a share of them beyond."""
+    low, high = min(float(values.min()), 0.0), max(float(values.max()), 0.0)
+    return share * low, share * high if high > 0 or low < 0 else share
 
 
 def plain_text(text: object, longest: int = 28) -> str:
@@ -65,6 +89,23 @@ def tick_places(most: int, integer: bool = False) -> MaxNLocator:
     from matplotlib.ticker import MaxNLocator
 
     return MaxNLocator(most, integer=integer)
+
+
+def finish_curves(ax: Axes, x: str, y: str) -> None:
+    """Label axes whose x counts something, and make them quiet."""
+    ax.set_xlabel(x, fontsize=9, color=GREY)
+    ax.set_ylabel(y, fontsize=9, color=GREY)
+    ax.xaxis.set_major_locator(tick_places(9, integer=True))
+    bare(ax, "left", "bottom")
+    ax.grid(color=PALE, linewidth=0.6, alpha=0.7)
+    ax.set_axisbelow(True)
+
+
+def log_if_positive(ax: Axes, values: np.ndarray) -> None:
+    """Make the axis of values logarithmic where all of them are positive and finite."""
+    if values.size and np.all(values > 0) and np.all(np.isfinite(values)):
+        ax.set_yscale("log")
+        plain_log_ticks(ax, values)
 
 
 def plain_log_ticks(ax: Axes, values: np.ndarray) -> None:

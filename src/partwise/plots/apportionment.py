@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from partwise.plots._style import (
     axes_for_curves,
     bare,
     heading,
+    matrix_of,
     new_figure,
     plain_text,
     tick_places,
@@ -58,22 +59,24 @@ def plot_profiles(
     if hasattr(model_or_profiles, "profiles"):
         species = getattr(model_or_profiles, "feature_names_in_", species)
         model_or_profiles = model_or_profiles.profiles()
-    profiles = np.asarray(model_or_profiles, np.float64)
-    if profiles.ndim != 2 or 0 in profiles.shape:
-        got = f"an array of shape {profiles.shape}"
-        raise ValueError(explain("plot_profiles", got, "profiles or a fitted model"))
+    wanted = "profiles or a fitted PositiveMatrixFactorization"
+    profiles = matrix_of(model_or_profiles, "plot_profiles", wanted)
     p, m = profiles.shape
     names = range(m) if species is None else species
     if len(names) != m:
         raise ValueError(explain("species", f"{len(names)} names", f"{m} names"))
+    sides = [np.asarray(side, np.float64) for side in (() if intervals is None else intervals)]
+    if any(side.shape != profiles.shape for side in sides):
+        got = " and ".join(str(side.shape) for side in sides)
+        raise ValueError(explain("intervals", f"shapes {got}", f"two of {profiles.shape}"))
     totals = profiles.sum(axis=0)
     share = np.divide(100, totals, out=np.zeros(m), where=totals > 0)
     figure = new_figure(min(14.0, 2.5 + 0.28 * m), 1.0 + 1.25 * p)
     places = np.arange(m)
     for factor, ax in enumerate(figure.subplots(p, 1, sharex=True, squeeze=False)[:, 0]):
         ax.bar(places, profiles[factor] * share, color=BLUE, width=0.72)
-        if intervals is not None:
-            low, high = (np.asarray(side, np.float64)[factor] * share for side in intervals)
+        if sides:
+            low, high = (side[factor] * share for side in sides)
             ax.vlines(places, low, high, color=INK, linewidth=1.4)
         _finish(ax, f"factor {factor + 1}", "% of species")
         ax.set_ylim(bottom=0)
@@ -98,10 +101,8 @@ def plot_contributions(model_or_values: Any, times: Any = None) -> Figure:
     matplotlib.figure.Figure
         The picture, with one axes for each factor.
     """
-    values = np.asarray(getattr(model_or_values, "W_", model_or_values), np.float64)
-    if values.ndim != 2 or 0 in values.shape:
-        got = f"an array of shape {values.shape}"
-        raise ValueError(explain("plot_contributions", got, "contributions or a fitted model"))
+    values = getattr(model_or_values, "W_", model_or_values)
+    values = matrix_of(values, "plot_contributions", "contributions or a fitted model")
     places = np.arange(len(values)) if times is None else np.asarray(times)
     if len(places) != len(values):
         raise ValueError(explain("times", f"{len(places)}", f"one for each of {len(values)}"))
@@ -131,9 +132,11 @@ def plot_q(models: Sequence[Any], ax: Axes | None = None) -> Axes:
     matplotlib.axes.Axes
         The axes with the curve.
     """
-    points = sorted((model.n_components_, model.q_ratio_) for model in models)
-    if not points:
-        raise ValueError(explain("plot_q", "no model", "fitted models"))
+    fitted = list(models) if isinstance(models, Iterable) else []
+    if not fitted or not all(hasattr(model, "q_ratio_") for model in fitted):
+        wanted = "a list of fitted PositiveMatrixFactorization"
+        raise ValueError(explain("plot_q", repr(models), wanted))
+    points = sorted((model.n_components_, model.q_ratio_) for model in fitted)
     numbers, ratios = np.array(points).T
     ax = axes_for_curves(ax)
     ax.axhline(1, color=GREY, linewidth=0.8, linestyle=":")

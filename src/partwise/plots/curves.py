@@ -18,11 +18,11 @@ from partwise.plots._style import (
     STROKES,
     axes_for_curves,
     bare,
+    finish_curves,
     heading,
+    log_if_positive,
     new_figure,
-    plain_log_ticks,
     plain_text,
-    tick_places,
 )
 
 if TYPE_CHECKING:
@@ -59,9 +59,7 @@ def plot_history(model: Any, ax: Axes | None = None) -> Axes:
     iterations = np.arange(values.size)
     ax.plot(iterations, values, color=BLUE, linewidth=1.6, solid_capstyle="round")
     ax.plot(iterations[-1:], values[-1:], "o", color=BLUE, markersize=4.5)
-    if np.all(values > 0) and np.all(np.isfinite(values)):
-        ax.set_yscale("log")
-        plain_log_ticks(ax, values)
+    log_if_positive(ax, values)
     ax.margins(x=0.03, y=0.12)
     ax.annotate(
         f"{values[-1]:.6g}",
@@ -72,12 +70,7 @@ def plot_history(model: Any, ax: Axes | None = None) -> Axes:
         fontsize=8,
         color=INK,
     )
-    ax.set_xlabel("iteration", fontsize=9, color=GREY)
-    ax.set_ylabel("penalized objective", fontsize=9, color=GREY)
-    ax.xaxis.set_major_locator(tick_places(9, integer=True))
-    bare(ax, "left", "bottom")
-    ax.grid(color=PALE, linewidth=0.6, alpha=0.7)
-    ax.set_axisbelow(True)
+    finish_curves(ax, "iteration", "penalized objective")
     _history_title(model, ax)
     return ax
 

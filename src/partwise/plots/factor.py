@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from partwise._errors import explain
-from partwise.plots._style import GREY, INK, bare, new_figure, plain_text, shades, tick_places
+from partwise.plots._style import (
+    GREY,
+    INK,
+    bare,
+    matrix_of,
+    new_figure,
+    plain_text,
+    shading,
+    tick_places,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -31,12 +40,13 @@ def plot_factor(
 ) -> Axes:
     """Draw W or H as a heat map, from 0 (white) to its largest entry (dark).
 
-    Where there are more than 600 rows or columns, each cell is the mean of several entries.
+    Entries below zero have another colour, on the same scale. Where there are more than 600 rows or
+    columns, each cell is the mean of several entries.
 
     Parameters
     ----------
     model_or_values : estimator or array of shape (n_rows, n_columns)
-        A fitted model, or any non-negative matrix.
+        A fitted model, or any matrix.
     factor : {"H", "W"}, default="H"
         Which factor of a model to draw, and how to label the axes: H has components as
         rows and features as columns, W samples as rows and components as columns.
@@ -56,7 +66,10 @@ def plot_factor(
         raise ValueError(explain("factor", repr(factor), "'H' or 'W'"))
     values = _factor_values(model_or_values, factor)
     own = _own_names(model_or_values, factor)
-    names = [row_names or own[0], column_names or own[1]]
+    names = [
+        given if given is not None else known
+        for given, known in zip((row_names, column_names), own, strict=True)
+    ]
     parameters = ("row_names", "column_names")
     for parameter, given, size in zip(parameters, names, values.shape, strict=True):
         if given is not None and len(given) != size:
@@ -68,9 +81,7 @@ def plot_factor(
     cells = _thinned(values)
     image = ax.imshow(
         cells,
-        cmap=shades(),
-        vmin=0.0,
-        vmax=float(cells.max()) or 1.0,
+        **shading(cells),
         aspect="auto",
         extent=(-0.5, n_columns - 0.5, n_rows - 0.5, -0.5),
         interpolation="nearest",
@@ -91,11 +102,7 @@ def plot_factor(
 def _factor_values(model_or_values: Any, factor: str) -> np.ndarray:
     if hasattr(model_or_values, "components_"):
         model_or_values = getattr(model_or_values, "components_" if factor == "H" else "W_", None)
-    values = np.asarray(model_or_values, dtype=np.float64)
-    if values.ndim != 2 or 0 in values.shape:
-        got = f"an array of shape {values.shape}"
-        raise ValueError(explain("plot_factor", got, "a matrix or a fitted model"))
-    return values
+    return matrix_of(model_or_values, "plot_factor", "a matrix or a fitted model")
 
 
 def _own_names(model: Any, factor: str) -> tuple[Any, Any]:

@@ -12,11 +12,9 @@ from partwise.plots._style import (
     GREY,
     INK,
     LINES,
-    PALE,
     axes_for_curves,
-    bare,
-    plain_log_ticks,
-    tick_places,
+    finish_curves,
+    log_if_positive,
 )
 
 if TYPE_CHECKING:
@@ -61,10 +59,7 @@ def plot_held_out(found: Any, ax: Axes | None = None) -> Axes:
         errors = [row["held_out_error"] for row in found.table("n_components")]
         ax.errorbar(ks, found.held_out.mean(axis=1), errors, fmt="none", ecolor=BLUE, capsize=2.5)
     _marks(ax, found)
-    shown = np.concatenate([found.held_out.ravel(), found.fitted.ravel()])
-    if np.all(shown > 0) and np.all(np.isfinite(shown)):
-        ax.set_yscale("log")
-        plain_log_ticks(ax, shown)
+    log_if_positive(ax, np.concatenate([found.held_out.ravel(), found.fitted.ravel()]))
     _finish(ax, found, splits)
     return ax
 
@@ -82,12 +77,7 @@ def _marks(ax: Axes, found: Any) -> None:
 
 
 def _finish(ax: Axes, found: Any, splits: int) -> None:
-    ax.set_xlabel("number of components", fontsize=9, color=GREY)
-    ax.set_ylabel("loss per entry", fontsize=9, color=GREY)
-    ax.xaxis.set_major_locator(tick_places(9, integer=True))
-    bare(ax, "left", "bottom")
-    ax.grid(color=PALE, linewidth=0.6, alpha=0.7)
-    ax.set_axisbelow(True)
+    finish_curves(ax, "number of components", "loss per entry")
     title = f"Held-out entries  ·  {found.loss}"
     ax.set_title(title, loc="left", fontsize=11, color=INK, weight="bold")
     many = f"thin: one of {splits} splits, thick: the mean" if splits > 1 else "one split"

@@ -16,9 +16,11 @@ from partwise.plots._style import (
     SHADES,
     bare,
     heading,
+    matrix_of,
     new_figure,
     plain_text,
-    shades,
+    room,
+    shading,
     tick_places,
 )
 
@@ -42,7 +44,8 @@ def plot_parts(
 
     Components are images where `image_shape` is given; lines where the features are many
     and unnamed, or have increasing numbers as names, as spectra do; else bars of their ten
-    largest features. Each is drawn on its own scale from zero. The per cent beside its name
+    largest features, in size. Each is drawn on its own scale from zero, with room for entries below
+    it where there are any. The per cent beside its name
     is its share of the sum of all entries of ``W @ H``.
 
     Parameters
@@ -86,12 +89,7 @@ def plot_parts(
 
 def _components(model_or_components: Any) -> np.ndarray:
     values = getattr(model_or_components, "components_", model_or_components)
-    values = np.asarray(values, dtype=np.float64)
-    if values.ndim != 2 or 0 in values.shape:
-        got, wanted = f"shape {values.shape}", "(n_components, n_features)"
-        todo = "Pass a fitted model or its components_."
-        raise ValueError(explain("components", got, wanted, todo))
-    return values
+    return matrix_of(values, "components", "an array of shape (n_components, n_features)")
 
 
 def _titles(model_or_components: Any, components: np.ndarray) -> list[str]:
@@ -159,14 +157,13 @@ def _draw_images(
     best = 5 if n <= 20 else math.ceil(math.sqrt(n * 1.4))
     size = (max(wide, 1.1), 0.945 * wide * ratio + 0.28)
     figure, axes = _grid(n, n_columns, best, size, layout="compressed")
-    colours = shades()
     for ax, component, title in zip(axes, components, titles, strict=True):
-        image = component.reshape(height, width)
-        ax.imshow(image, cmap=colours, vmin=0.0, vmax=component.max() or 1.0)
+        ax.imshow(component.reshape(height, width), **shading(component))
         ax.set_title(title, fontsize=8, color=INK, pad=3)
         ax.set(xticks=[], yticks=[])
         bare(ax, "left", "right", "top", "bottom")
-    heading(figure, "Parts", "each from 0 (white) to its own largest entry (dark)")
+    below = "; orange is below 0" if components.min() < 0 else ""
+    heading(figure, "Parts", f"each from 0 (white) to its own largest entry (dark){below}")
     return figure
 
 
@@ -180,13 +177,13 @@ def _draw_bars(
     best = min(4, math.ceil(math.sqrt(len(components))))
     figure, axes = _grid(len(components), n_columns, best, (3.0, 0.17 * shown + 0.75))
     for ax, component, title in zip(axes, components, titles, strict=True):
-        order = np.argsort(-component, kind="stable")[:shown]
-        order = order[component[order] > 0]
+        order = np.argsort(-np.abs(component), kind="stable")[:shown]
+        order = order[component[order] != 0]
         places = np.arange(order.size)
         ax.barh(places, component[order], color=BLUE, height=0.72)
         ax.set_yticks(places, [plain_text(names[i]) for i in order])
         ax.set_ylim(shown - 0.4, -0.6)
-        ax.set_xlim(0.0, 1.05 * (component.max() or 1.0))
+        ax.set_xlim(*room(component, 1.05))
         ax.xaxis.set_major_locator(tick_places(3))
         ax.set_title(title, fontsize=9, color=INK, loc="left", pad=4)
         bare(ax, "left")
@@ -211,7 +208,7 @@ def _draw_lines(
         ax.fill_between(axis, component, color=SHADES[1], linewidth=0)
         ax.plot(axis, component, color=BLUE, linewidth=0.9)
         ax.set_xlim(float(axis.min()), float(axis.max()))
-        ax.set_ylim(0.0, 1.08 * (component.max() or 1.0))
+        ax.set_ylim(*room(component, 1.08))
         ax.yaxis.set_major_locator(tick_places(3))
         ax.set_title(title, fontsize=8, color=INK, loc="left", pad=3)
         bare(ax, "left", "bottom")

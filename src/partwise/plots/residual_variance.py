@@ -13,11 +13,9 @@ from partwise.plots._style import (
     GREY,
     INK,
     LINES,
-    PALE,
     axes_for_curves,
-    bare,
-    plain_log_ticks,
-    tick_places,
+    finish_curves,
+    log_if_positive,
 )
 
 if TYPE_CHECKING:
@@ -60,18 +58,9 @@ def plot_residual_variance(model: Any, X: Any = None, *, ax: Axes | None = None)
         ax.plot(ranks, others, "s--", color=LINES[1], linewidth=1.2, markersize=3.5, label=label)
     _mark(ax, model)
     shown = np.concatenate([left, [] if others is None else others])
-    shown = shown[np.isfinite(shown)]
-    if shown.size and shown.min() > 0:
-        ax.set_yscale("log")
-        if shown.max() < 10 * shown.min():
-            plain_log_ticks(ax, shown)
-    ax.set_xlabel("number of components", fontsize=9, color=GREY)
-    ax.set_ylabel("fractional residual variance", fontsize=9, color=GREY)
+    log_if_positive(ax, shown[np.isfinite(shown)])
+    finish_curves(ax, "number of components", "fractional residual variance")
     ax.set_title("Residual variance", loc="left", fontsize=11, color=INK, weight="bold")
-    ax.xaxis.set_major_locator(tick_places(9, integer=True))
-    bare(ax, "left", "bottom")
-    ax.grid(color=PALE, linewidth=0.6, alpha=0.7)
-    ax.set_axisbelow(True)
     ax.legend(frameon=False, fontsize=8, labelcolor=INK)
     return ax
 
@@ -88,7 +77,10 @@ def _of_principal_components(model: Any, X: Any, count: int) -> tuple[np.ndarray
     if sparse.issparse(X):
         todo = "Pass X.toarray(), if it fits in memory."
         raise ValueError(explain("plot_residual_variance", "sparse X", "a dense array", todo))
-    found = np.asarray(X, dtype=np.float64)
+    found, n_features = np.asarray(X, dtype=np.float64), model.components_.shape[1]
+    if found.ndim != 2 or found.shape[1] != n_features:
+        wanted = f"the data of the fit, of {n_features} columns"
+        raise ValueError(explain("X", f"shape {found.shape}", wanted))
     holes, label = np.isnan(found), "principal components"
     if holes.any():
         found = np.where(holes, model.inverse_transform(model.transform(X)), found)

@@ -9,11 +9,12 @@ few random others.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
 from sklearn.base import BaseEstimator
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import check_array, check_is_fitted
 
 from partwise import NMF, non_negative_factorization
 
@@ -121,6 +122,7 @@ class IDES(BaseEstimator):
         -------
         self
         """
+        _check_count("n_components", self.n_components)
         _check_confidence(self.confidence)
         D = _checked(D, "D")
         _enough(D, self.n_components, "landmarks")
@@ -224,7 +226,8 @@ class Phoenix(BaseEstimator):
         ----------
         D : array-like of shape (n_hosts, n_hosts)
             The distances that could be measured, from row to column, ≥ 0; NaN where not. Only few
-            are looked at, see ``measured_``; the diagonal is not.
+            are looked at, see ``measured_``; the diagonal is not. Zeros are not used
+            either.
         y : Ignored
             Present for consistency.
 
@@ -232,6 +235,8 @@ class Phoenix(BaseEstimator):
         -------
         self
         """
+        for name, least in (("n_components", 1), ("n_neighbours", 1), ("n_rounds", 0)):
+            _check_count(name, getattr(self, name), least)
         _check_confidence(self.confidence)
         D = _checked(D, "D")
         _enough(D, self.n_components, "hosts")
@@ -242,6 +247,7 @@ class Phoenix(BaseEstimator):
             )
             raise ValueError(message)
         np.fill_diagonal(D, np.nan)
+        D[D == 0] = np.nan  # of which there is no relative error
         rng = np.random.default_rng(self.random_state)
         vectors, self.measured_ = self._join(D, rng)
         seen = np.where(self.measured_, D, np.nan)
@@ -255,29 +261,34 @@ class Phoenix(BaseEstimator):
 
     def _join(self, D: np.ndarray, rng: np.random.Generator) -> tuple[list[np.ndarray], np.ndarray]:
         order = rng.permutation(len(D))
-        first = order[: self.n_neighbours + 1]
+        first, known = order[: self.n_neighbours + 1], ~np.isnan(D)
+        for host in first:
+            self._measurable(host, first, known)
         begun = _factorized(D[np.ix_(first, first)], self.n_components, int(rng.integers(2**31)))
         vectors = [np.zeros((len(D), self.n_components)) for _ in range(2)]
         vectors[0][first], vectors[1][first] = begun.outgoing, begun.incoming
         links = np.zeros(D.shape, bool)
         links[np.ix_(first, first)] = True
-        known = ~np.isnan(D)
         for place in range(len(first), len(D)):
-            host, there = order[place], order[:place]
-            able = there[known[host, there] & known[there, host]]
-            if len(able) < self.n_components:
-                message = (
-                    f"D: got {len(able)} hosts that host {host} can measure as it joins; wanted "
-                    f"at least n_components={self.n_components}. Drop that host, or lower "
-                    "n_components."
-                )
-                raise ValueError(message)
+            host = order[place]
+            able = self._measurable(host, order[:place], known)
             chosen = rng.choice(able, min(self.n_neighbours, len(able)), replace=False)
             links[host, chosen] = links[chosen, host] = True
             sides = D[host, chosen], D[chosen, host]
             for own, other, measured in zip(vectors, vectors[::-1], sides, strict=True):
                 own[host] = _placed(measured[None], other[chosen], self.confidence)[0]
         return vectors, links & known
+
+    def _measurable(self, host: int, there: np.ndarray, known: np.ndarray) -> np.ndarray:
+        # The hosts that it can measure, of those that are there.
+        able: np.ndarray = there[known[host, there] & known[there, host]]
+        if len(able) < self.n_components:
+            message = (
+                f"D: got {len(able)} hosts that host {host} can measure as it joins; wanted at "
+                f"least n_components={self.n_components}. Drop that host, or lower n_components."
+            )
+            raise ValueError(message)
+        return able
 
     def locate(self, to_hosts: Any, from_hosts: Any = None) -> Coordinates:
         """Place further hosts, while the others stay where they are.
@@ -320,6 +331,9 @@ def relative_errors(D: Any, predicted: Any) -> np.ndarray:
     array([0.5, 0. ])
     """
     D, predicted = np.asarray(D, float), np.asarray(predicted, float)
+    if D.shape != predicted.shape:
+        message = f"predicted: got shape {predicted.shape}; wanted that of D, {D.shape}."
+        raise ValueError(message)
     known = D > 0
     errors: np.ndarray = np.abs(predicted[known] - D[known]) / D[known]
     return errors
@@ -385,9 +399,13 @@ def _solved(D: np.ndarray, references: np.ndarray, weights: np.ndarray) -> np.nd
 
 def _checked(D: Any, subject: str, count: int | None = None) -> np.ndarray:
     # Distances as a float array of its own: square, or with ``count`` columns.
-    D = np.array(D, dtype=float, ndmin=2)
+    if np.ma.is_masked(D):
+        message = f"{subject}: got masked entries; wanted NaN if not measured. Use .filled(np.nan)."
+        raise ValueError(message)
+    how: dict[str, Any] = {"ensure_all_finite": False, "ensure_min_samples": 0}
+    D = np.atleast_2d(check_array(D, dtype=float, copy=True, ensure_2d=False, **how))
     wanted = "a square matrix" if count is None else f"(n_hosts, {count})"
-    if D.ndim != 2 or D.shape[1] != (len(D) if count is None else count):
+    if D.shape[1] != (len(D) if count is None else count):
         message = f"{subject}: got shape {D.shape}; wanted {wanted}."
         raise ValueError(message)
     if np.any(D < 0) or np.isinf(D).any():
@@ -414,7 +432,13 @@ def _measurements(D: Any, subject: str, count: int) -> np.ndarray:
     return D
 
 
+def _check_count(name: str, value: Any, least: int = 1) -> None:
+    if not isinstance(value, Integral) or isinstance(value, bool) or value < least:
+        message = f"{name}: got {value!r}; wanted an integer ≥ {least}."
+        raise ValueError(message)
+
+
 def _check_confidence(confidence: Any) -> None:
-    if confidence is not None and not confidence > 0:
+    if confidence is not None and not (isinstance(confidence, Real) and float(confidence) > 0):
         message = f"confidence: got {confidence!r}; wanted a number > 0, or None."
         raise ValueError(message)

@@ -16,12 +16,12 @@ from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_array
 
+from partwise._arrays import check_count, check_kind
 from partwise._errors import explain
-from partwise._tables import aligned, frame
+from partwise._tables import Grouped, aligned
 from partwise._threads import one_pool, side_by_side
 from partwise.data import as_data
-from partwise.estimators import _runs
-from partwise.estimators._base import BaseNMF
+from partwise.estimators import NMF, MiniBatchNMF, _runs
 from partwise.losses import as_loss
 from partwise.select.held_out import HeldOutEntries
 
@@ -32,7 +32,7 @@ __all__ = ["CrossValLoss", "cross_val_loss"]
 
 
 @dataclass(frozen=True, repr=False)
-class CrossValLoss:
+class CrossValLoss(Grouped):
     """What `cross_val_loss` found; printed, it is a table.
 
     Attributes
@@ -112,25 +112,6 @@ class CrossValLoss:
             for place, k in enumerate(self.n_components)
         ]
 
-    def to_frame(self, by: str = "split") -> Any:
-        """Return `table` as a pandas DataFrame.
-
-        Parameters
-        ----------
-        by : {"split", "n_components"}, default="split"
-            As for `table`.
-
-        Returns
-        -------
-        pandas.DataFrame
-
-        Raises
-        ------
-        ImportError
-            Without pandas.
-        """
-        return frame(self.table(by))
-
     def plot(self, ax: Axes | None = None) -> Axes:
         """Draw the held-out and the fitted loss against the number of components.
 
@@ -196,7 +177,7 @@ def cross_val_loss(
 
     Parameters
     ----------
-    estimator : NMF or another estimator of this package
+    estimator : NMF, MiniBatchNMF, NonSmoothNMF or SequentialNMF
         Its parameters are those of every fit; it is not fitted itself.
     X : {array-like, sparse matrix} of shape (n_samples, n_features)
         As for the estimator; what is missing is never held out.
@@ -262,12 +243,14 @@ def cross_val_loss(
     >>> found.n_components_min
     2
     """
-    if not isinstance(estimator, BaseNMF):
+    if not isinstance(estimator, NMF | MiniBatchNMF):
         got = type(estimator).__name__
-        raise TypeError(explain("estimator", got, "an estimator of partwise, such as NMF()"))
+        wanted = "NMF(), MiniBatchNMF(), or one that is an NMF with more to it"
+        raise TypeError(explain("estimator", got, wanted))
     ks, cv = _numbers(n_components), _splitter(cv)
     if method not in ("missing", "folds"):
         raise ValueError(explain("method", repr(method), "'missing' or 'folds'"))
+    check_kind(X, "X")
     floats = [np.float64, np.float32]
     X = check_array(X, accept_sparse="csr", dtype=floats, ensure_all_finite=False)
     if method == "missing":
@@ -302,7 +285,7 @@ def _splitter(cv: Any) -> HeldOutEntries:
     if isinstance(cv, HeldOutEntries):
         return cv
     if isinstance(cv, Integral):
-        return HeldOutEntries(int(cv), random_state=0)
+        return HeldOutEntries(check_count(cv, "n_splits"), random_state=0)
     raise TypeError(explain("cv", repr(cv), "a number of splits, or HeldOutEntries(...)"))
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from numbers import Integral, Real
+from numbers import Real
 from typing import Any
 
 import numpy as np
 from scipy import sparse
 from sklearn.utils.validation import check_array
 
+from partwise._arrays import check_count, check_kind
 from partwise._errors import explain
 from partwise.data import as_data
 from partwise.estimators._observed import checked_weights
@@ -159,9 +160,7 @@ class HeldOutEntries:
 
     def _check(self) -> None:
         for name in ("n_splits", "min_known"):
-            value = getattr(self, name)
-            if not isinstance(value, Integral) or isinstance(value, bool) or value < 1:
-                raise ValueError(explain(name, repr(value), "an integer ≥ 1"))
+            check_count(getattr(self, name), name)
         if not isinstance(self.fraction, Real) or not 0 < self.fraction < 1:
             raise ValueError(explain("fraction", repr(self.fraction), "a number between 0 and 1"))
         if self.scheme not in SCHEMES:
@@ -229,6 +228,7 @@ class _Entries:
     def of(cls, X: Any, weights: Any, unstored: str) -> _Entries:
         if unstored not in ("zero", "missing"):
             raise ValueError(explain("unstored", repr(unstored), "'zero' or 'missing'"))
+        check_kind(X, "X")
         floats = [np.float64, np.float32]
         X = check_array(X, accept_sparse="csr", dtype=floats, ensure_all_finite=False)
         if weights is not None:
@@ -251,6 +251,9 @@ class _Entries:
     @classmethod
     def _at(cls, places: tuple[Any, ...], weights: Any, X: Any, dense: bool) -> _Entries:
         rows, columns = places
+        if not len(rows):
+            todo = "Look at the file that X or its weights came from."
+            raise ValueError(explain("X", "no known entry", "at least one", todo))
         values = np.ones(len(rows), X.dtype) if weights is None else weights[rows, columns]
         kept, values = np.flatnonzero(values > 0), np.asarray(values)
         kept = kept[np.lexsort((columns[kept], rows[kept]))]
