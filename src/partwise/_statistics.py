@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
 from partwise import kernels
 from partwise.data import Data
 
-__all__ = ["Entries", "Normal", "Split", "Statistics"]
+__all__ = ["Entries", "Normal", "Quadratics", "Split", "Statistics"]
 
 
 @dataclass
@@ -96,19 +97,81 @@ class Entries:
 
     Attributes
     ----------
-    data : Data
-        The rows of X.
+    data : Data or None
+        The rows of X; of `Quadratics` none.
     design : ndarray of shape (columns, k)
         The known factor.
     of_loss : ndarray of shape (rows, k) or None
         The slope without penalties, where rows differ.
     """
 
-    data: Data
+    data: Data | None
     design: np.ndarray
     slope: np.ndarray
     curve: float
     of_loss: np.ndarray | None = None
+
+
+@dataclass
+class Quadratics(Entries):
+    """The quadratics of rows whose entries of X are not at hand, each with its own Gram matrix.
+
+    That of a row f is ``½ Σ v x² − f · cross + ½ fᵀ G f``, of the squared loss with weights v, plus
+    ``slope · f + ½ curve ‖f‖²``. Those of blocks of X add up.
+
+    Attributes
+    ----------
+    grams : ndarray of shape (rows, k (k + 1) / 2)
+        The lower half of every G, see `partwise.data.Held.grams`.
+    cross : ndarray of shape (rows, k)
+    squares : ndarray of shape (rows,)
+        Σ v x², in float64.
+    """
+
+    grams: np.ndarray = field(default_factory=lambda: np.empty((0, 0)))
+    cross: np.ndarray = field(default_factory=lambda: np.empty((0, 0)))
+    squares: np.ndarray = field(default_factory=lambda: np.empty(0))
+
+    @classmethod
+    def of(cls, data: Any, design: np.ndarray) -> Quadratics:
+        """Return those of data that are not known everywhere, without penalties."""
+        none = np.zeros((1, design.shape[1]), design.dtype)
+        known = data.grams(design), data @ design, data.square_sums()[0]
+        return cls(None, none[:0], none, 0.0, None, *known)
+
+    @classmethod
+    def of_all(cls, normal: Normal) -> Quadratics:
+        """Return those of rows that share one Gram matrix, but for what does not depend on them."""
+        first, second = np.tril_indices(len(normal.gram))
+        rows = len(normal.cross)
+        grams = np.repeat(normal.gram[None, first, second], rows, axis=0)
+        none = np.zeros((1, len(normal.gram)), normal.gram.dtype)
+        return cls(None, none[:0], none, 0.0, None, grams, normal.cross, np.zeros(rows))
+
+    def plus(self, other: Quadratics) -> Quadratics:
+        """Return the sum of the quadratics of two blocks of X."""
+        return self._with(
+            self.grams + other.grams, self.cross + other.cross, self.squares + other.squares
+        )
+
+    def times(self, weight: float) -> Quadratics:
+        """Return the quadratics times a weight."""
+        one = self.grams.dtype.type(weight)
+        return self._with(one * self.grams, one * self.cross, weight * self.squares)
+
+    def rows(self, index: slice) -> Quadratics:
+        """Return the quadratics of some rows of the factor."""
+        return self._with(self.grams[index], self.cross[index], self.squares[index])
+
+    @staticmethod
+    def joined(parts: Sequence[Quadratics]) -> Quadratics:
+        """Return the quadratics of all rows from those of consecutive ones."""
+        names = ("grams", "cross", "squares")
+        found = [np.concatenate([getattr(part, name) for part in parts]) for name in names]
+        return parts[0]._with(*found)
+
+    def _with(self, grams: np.ndarray, cross: np.ndarray, squares: np.ndarray) -> Quadratics:
+        return replace(self, grams=grams, cross=cross, squares=squares)
 
 
 Statistics = Normal | Split | Entries

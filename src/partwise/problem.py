@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -13,14 +13,14 @@ import numpy as np
 from partwise import kernels
 from partwise._domain import check_domain
 from partwise._stationarity import Size, column_squares, factor_residual
-from partwise._statistics import Entries, Normal, Split, Statistics
+from partwise._statistics import Entries, Normal, Quadratics, Split, Statistics
 from partwise._threads import each, spans
 from partwise.data import Data
 from partwise.losses import Loss
 from partwise.models import Model
 from partwise.penalties import NonNegative, Penalty, is_signed, joint_prox, sign_settled
 
-__all__ = ["CANCELLATION", "Entries", "Normal", "Problem", "Split"]
+__all__ = ["CANCELLATION", "Entries", "Normal", "Problem", "Quadratics", "Split"]
 
 # Below this share of ½‖X‖² the value from Gram products has lost too many digits, and the
 # residual is formed block by block instead.
@@ -49,6 +49,8 @@ class Problem:
         What each factor must obey, non-negativity included.
     free : tuple of str, optional
         The factors that are to be found; the others are known. All, unless said.
+    scales : ndarray, optional
+        Rows of the first factor are compared with each other after division by these.
     """
 
     data: Data
@@ -57,6 +59,7 @@ class Problem:
     factors: dict[str, np.ndarray]
     penalties: Mapping[str, Sequence[Penalty]] = field(default_factory=dict)
     free: tuple[str, ...] = ()
+    scales: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         self.free = self.free or self.model.names
@@ -104,13 +107,13 @@ class Problem:
         if mean <= 0:
             return 0.0
         total = 0.5 * self.data.mass * self.loss.typical(mean)
-        if not self.data.complete:
-            data: Any = self.data
-            known, weights = data.known(), data.weights
-            flat = np.full_like(known, mean)
-            total += _weighted_total(self.loss, np.where(weights > 0, known, mean), flat, weights)
-            return float(total) if np.isfinite(total) else 0.0
         for _, block in self.data.stream(densify=self.loss.rowwise):
+            if not block.complete:
+                known, weights = block.known(), block.weights  # type: ignore[attr-defined]
+                flat = np.full_like(known, mean)
+                values = np.where(weights > 0, known, mean)
+                total += _weighted_total(self.loss, values, flat, weights)
+                continue
             stored = block.is_sparse and not self.loss.rowwise
             values = block.stored if stored else block.to_dense()  # type: ignore[attr-defined]
             total += self.loss.total(values, np.full_like(values, mean))
@@ -228,14 +231,14 @@ class Problem:
         remaining = list(self.free)
         ahead: Any = None
         known: float | None = None
-        in_blocks = self.data.led_by(0) is None
-        if in_blocks and len(remaining) > 1 and remaining[0] == self.model.names[0]:
-            ahead = self._sweep_blocks(update, kind, remaining[1])
+        in_blocks = self.data.led_by(0) is None and remaining[0] == self.model.names[0]
+        if in_blocks and (len(remaining) > 1 or kind == "entries"):
+            known, ahead = self._sweep_blocks(update, kind, *remaining[1:2])
             remaining = remaining[1:]
         for name in remaining:
             known = self._move(name, update, kind, ahead, judge=name == remaining[-1])
             ahead = None
-        return None if known is None else self.objective_from(remaining[-1], known, kind)
+        return None if known is None else self.objective_from(self.free[-1], known, kind)
 
     def _majorized(self) -> Problem:
         # With quadratics above penalties that have them, touching at the current factors.
@@ -302,7 +305,11 @@ class Problem:
                 value = self._loss_by_blocks() + own
             return value + others
         if self.loss.quadratic:
-            return moved + own + others  # from what is left of the data: nothing cancels
+            # From what is left of the data, where nothing cancels, unless they come in blocks.
+            square = 0.5 * self.data.sum_of_squares() if self.data.led_by(0) is None else 0.0
+            if moved < CANCELLATION[self.data.dtype.char] * square:
+                moved = self._loss_by_blocks()
+            return moved + own + others
         flat = 0.0  # of data that are not complete it is in what moved
         if self.data.complete and self.loss.flat_positive is not None:
             flat = self.loss.flat_positive * self.model.total(self.factors)
@@ -321,11 +328,15 @@ class Problem:
 
         return sum(each(piece, self.data.spans(10)))
 
-    def _sweep_blocks(self, update: Update, kind: str, then: str) -> Statistics:
-        # One pass over X: rows of the first factor move, and what the second one needs is
-        # summed up from the fresh rows while their block of X is still at hand.
-        first = self.model.names[0]
+    def _sweep_blocks(
+        self, update: Update, kind: str, then: str | None = None
+    ) -> tuple[float | None, Statistics | None]:
+        # One pass over X: rows of the first factor move, and what the second one needs, if any, is
+        # summed up from the fresh rows while their block of X is still at hand. Also returns the
+        # sum of what is known of the objective.
+        first, needed = self.model.names[0], "quadratics" if kind == "entries" else kind
         total: Any = None
+        values: list[float | None] = []
         for rows, data in self.data.stream(densify=self._looks_at_zeros(kind)):
             part = self.rows(rows, data)
 
@@ -333,11 +344,11 @@ class Problem:
                 place = slice(start + inside.start, start + inside.stop)
                 return update(name, place, *rest)
 
-            part._move(first, shifted, kind)
-            fresh = part.statistics(then, kind)
-            total = fresh if total is None else total.plus(fresh)
-        assert total is not None
-        return total
+            values.append(part._move(first, shifted, kind))
+            if then is not None:
+                fresh = part.statistics(then, needed)
+                total = fresh if total is None else total.plus(fresh)
+        return None if None in values else float(sum(values)), total  # type: ignore[arg-type]
 
     def prox(self, name: str, step: float, F: np.ndarray) -> np.ndarray:
         """Return the proximal point of F under those penalties of a factor that are not smooth."""
@@ -411,8 +422,7 @@ class Problem:
             gram, cross = np.zeros((1, 1), none.dtype), none
             for penalty in obeyed:
                 gram, cross = penalty.shift(gram, cross)
-            slope, curve = plain.slope - cross, float(gram[0, 0])
-            return Entries(plain.data, plain.design, slope, curve, plain.of_loss)
+            return replace(plain, slope=plain.slope - cross, curve=float(gram[0, 0]))
         slopes = self.penalty_slopes(self.factors[name] if F is None else F, obeyed)
         return Split(plain.negative, plain.loss_positive, slopes)
 
@@ -483,6 +493,10 @@ class Problem:
     def _plain(self, kind: str, shared: Any) -> Any:
         # The statistics of the first factor, or of the rows of it that are here.
         first = self.model.names[0]
+        if kind == "quadratics":
+            product = self.model.as_product(self.factors)
+            assert product is not None
+            return Quadratics.of(self.data, product[1])
         if kind == "entries":
             design: Any = self.model.as_product(self.factors)
             data: Any = self.data

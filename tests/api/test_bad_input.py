@@ -56,7 +56,7 @@ ENTRIES = {
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 def test_bad_entries_are_counted_and_located(Estimator, store, kind, dtype):
     value, what, wanted, todo = ENTRIES[kind]
-    if kind == "NaN" and Estimator is NMF and store == "dense":
+    if kind == "NaN" and store == "dense":
         pytest.skip("NaN in dense X is missing.")
     X = STORES[store](spoiled(value, (3, 4), (2, 1), (5, 0)).astype(dtype))
     before = X.toarray().copy() if sparse.issparse(X) else X.copy()

@@ -158,13 +158,9 @@ def test_complete_data_have_them_too():
 
 @quiet
 def test_what_cannot_be_is_refused(tmp_path):
-    X, V = planted()
+    X, _ = planted()
     model = NMF(K).fit(X)
     with pytest.raises(ValueError, match="sparse, with zeros not stored"):
         model.residuals(sparse.csr_array(X))
     with pytest.raises(ValueError, match=r"W: got shape \(3, 2\); wanted \(14, 2\)"):
         model.chi_square(X, W=model.W_[:3])
-    batches = MiniBatchNMF(K).fit(X)
-    for ask in (batches.transform, batches.score, batches.chi_square):
-        with pytest.raises(ValueError, match="weights: got some for MiniBatchNMF"):
-            ask(X, weights=V)

@@ -382,6 +382,8 @@ def test_anndata_in_memory(tmp_path):
 )
 @pytest.mark.parametrize("kind", ["dense", "sparse"])
 def test_bad_entries_are_located(value, what, kind, tmp_path):
+    if kind == "dense" and np.isnan(value):
+        pytest.skip("NaN in dense X is missing.")
     matrix = X.copy()
     matrix[77, 3] = matrix[77, 2] = value
     given = saved(tmp_path, matrix)

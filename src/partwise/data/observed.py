@@ -10,11 +10,14 @@ import numpy as np
 from scipy import sparse
 
 from partwise import kernels
-from partwise.data.base import Index
+from partwise.data.base import Index, even_blocks
 from partwise.data.dense import Dense
 from partwise.data.sparse import Sparse
 
-__all__ = ["Listed", "Observed", "Weighted"]
+__all__ = ["Held", "Listed", "Observed", "Weighted", "column_scale"]
+
+# Numbers in a table of all products of two columns.
+TABLE = 2**22
 
 
 class Observed(ABC):
@@ -25,18 +28,10 @@ class Observed(ABC):
     """
 
     complete = False
-    weights: Any
     dtype: np.dtype
     shape: tuple[int, ...]
-    size: int
-
-    @abstractmethod
-    def known(self) -> np.ndarray:
-        """Return the values that belong to ``weights``, of its shape."""
-
-    @abstractmethod
-    def entries(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """Return row, column, value and weight of every known entry, row by row."""
+    # Every weight is 0 or 1, as far as that is looked at.
+    binary: Any = False
 
     @abstractmethod
     def scaled(self, power: int, weight: int = 0) -> Any:
@@ -51,17 +46,47 @@ class Observed(ABC):
         """Return the product of the weights with H."""
 
     @abstractmethod
-    def weighed(self) -> Any:
-        """Return complete data, every known entry times its weight."""
-
-    @abstractmethod
     def counts(self) -> tuple[np.ndarray, np.ndarray]:
         """Return how many entries of each row and of each column are known."""
+
+    @abstractmethod
+    def heaviest(self) -> float:
+        """Return the largest weight, 1 where weights are told by scales of rows."""
 
     @property
     @abstractmethod
     def T(self) -> Any:
-        """The data with columns first."""
+        """Something whose ``@ W`` and ``weigh(W)`` are those of the columns."""
+
+
+class Held(Observed):
+    """Such data in memory."""
+
+    weights: Any
+    size: int
+
+    @abstractmethod
+    def known(self) -> np.ndarray:
+        """Return the values that belong to ``weights``, of its shape."""
+
+    @abstractmethod
+    def entries(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Return row, column, value and weight of every known entry, row by row."""
+
+    @abstractmethod
+    def weighed(self) -> Any:
+        """Return complete data, every known entry times its weight."""
+
+    def grams(self, A: np.ndarray) -> np.ndarray:
+        """Return ``Aᵀ diag(v) A`` for the weights v of every row, its lower half row by row.
+
+        Of shape (rows, k (k + 1) / 2). Cost O(stored entries · k²).
+        """
+        first, second = np.tril_indices(A.shape[1])
+        found = np.empty((self.shape[0], len(first)), A.dtype)
+        for part in even_blocks(len(first), max(1, TABLE // max(1, len(A)))):
+            found[:, part] = self.weigh(A[:, first[part]] * A[:, second[part]])
+        return found
 
     def led_by(self, axis: int, k: int = 0) -> Any:
         """Return the view with that axis first."""
@@ -73,6 +98,9 @@ class Observed(ABC):
 
     def nonzeros(self) -> int:
         return self.size
+
+    def heaviest(self) -> float:
+        return float(self.weights.max(initial=0))
 
     @cached_property
     def mass(self) -> float:
@@ -116,7 +144,17 @@ def _total(values: np.ndarray, weights: np.ndarray) -> float:
     return total
 
 
-class Weighted(Observed, Dense):
+def column_scale(sums: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """Return the means of columns over that of all, from sums and numbers of known entries.
+
+    One for columns of which nothing is known.
+    """
+    everywhere = float(sums.sum()) / max(1, int(counts.sum()))
+    means = np.where(counts > 0, sums / np.maximum(counts, 1), everywhere)
+    return means / everywhere if everywhere > 0 else np.zeros_like(means)
+
+
+class Weighted(Held, Dense):
     """A dense matrix and a weight ≥ 0 for every entry; what is missing holds zeros.
 
     Parameters
@@ -198,14 +236,15 @@ class Weighted(Observed, Dense):
     def scaled(self, power: int, weight: int = 0) -> Weighted:
         return Weighted(np.ldexp(self.array, power), np.ldexp(self.weights, weight))
 
-    def filled(self) -> Dense:
-        """Return complete data ≥ 0: means of row and column, over the mean, where X is missing."""
-        known, rows, columns = self.weights > 0, *self.counts()
-        everywhere = self.array.sum(dtype=np.float64) / max(1, int(known.sum()))
+    def filled(self, scale: np.ndarray | None = None) -> Dense:
+        """Return complete data ≥ 0: means of row and column, over the mean, where X is missing.
+
+        ``scale``: that of the columns, where these are rows of a larger matrix.
+        """
+        known, (rows, columns) = self.weights > 0, self.counts()
         of_rows = self.array.sum(axis=1, dtype=np.float64) / np.maximum(rows, 1)
-        of_columns = self.array.sum(axis=0, dtype=np.float64) / np.maximum(columns, 1)
-        of_columns[columns == 0] = everywhere
-        scale = of_columns / everywhere if everywhere > 0 else np.zeros_like(of_columns)
+        if scale is None:
+            scale = column_scale(self.array.sum(axis=0, dtype=np.float64), columns)
         guess = (of_rows[:, None] * scale).astype(self.dtype)
         return Dense(np.maximum(np.where(known, self.array, guess), 0))
 
@@ -213,7 +252,7 @@ class Weighted(Observed, Dense):
         return np.where(self.weights > 0, self.array, self.dtype.type(np.nan))
 
 
-class Listed(Observed, Sparse):
+class Listed(Held, Sparse):
     """A matrix in compressed rows of which the stored entries are known, and no others.
 
     Parameters
@@ -290,10 +329,14 @@ class Listed(Observed, Sparse):
         values = self.plain(np.ldexp(self.stored, power))
         return Listed.of(values, np.ldexp(self.weights, weight))
 
-    def filled(self) -> Sparse:
-        """Return a matrix ≥ 0, zero where nothing is stored, scaled to the sum of this one."""
+    def filled(self, scale: float | None = None) -> Sparse:
+        """Return a matrix ≥ 0, zero where nothing is stored, scaled to the sum of this one.
+
+        ``scale``: the factor, where these are rows of a larger matrix.
+        """
         found = self.plain(np.maximum(self.stored, 0))
-        scale = self.sum() / found.sum() if self.sum() > 0 else 1.0
+        if scale is None:
+            scale = self.sum() / found.sum() if self.sum() > 0 else 1.0
         return found.like(found.stored * self.dtype.type(scale))
 
     def shown(self) -> Any:

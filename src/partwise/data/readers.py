@@ -13,7 +13,7 @@ from scipy import sparse
 from partwise._arrays import check_kind
 from partwise._errors import explain
 
-__all__ = ["Reader", "open_reader"]
+__all__ = ["MemoryReader", "Reader", "open_reader"]
 
 UNCHANGED = "Keep the source open and unchanged until the call has returned."
 
@@ -31,24 +31,43 @@ class Reader(Protocol):
         What a row takes in the source, on average.
     step : int
         Rows that come together, as in a chunk; 1 where any row can be fetched.
+    is_sparse : bool
+        Rows come in compressed form.
     """
 
     shape: tuple[int, ...]
     dtype: np.dtype
     row_bytes: float
     step: int
+    is_sparse: bool
 
     def read(self, start: int, stop: int) -> Any:
-        """Return rows as an array or in compressed rows, which nobody else holds."""
+        """Return rows as an array or in compressed rows, which are not modified."""
 
 
-def open_reader(X: Any) -> Reader | None:
+class MemoryReader:
+    """Rows of an array in memory, or of a matrix in compressed rows."""
+
+    step = 1
+
+    def __init__(self, array: Any) -> None:
+        self.is_sparse = sparse.issparse(array)
+        self.array, self.shape, self.dtype = array, array.shape, array.dtype
+        self.row_bytes = float(self.dtype.itemsize * np.prod(self.shape[1:], dtype=np.int64))
+
+    def read(self, start: int, stop: int) -> Any:
+        return self.array[start:stop]
+
+
+def open_reader(X: Any, subject: str = "X") -> Reader | None:
     """Return the reader of a source outside memory, or None for anything else.
 
     Parameters
     ----------
     X : path, memmap, h5py dataset, Zarr array, or sparse dataset of AnnData
         Known by their type alone: no package is imported.
+    subject : str
+        Its name in messages.
 
     Raises
     ------
@@ -58,7 +77,7 @@ def open_reader(X: Any) -> Reader | None:
     package = type(X).__module__.partition(".")[0]
     reader: Reader | None = None
     if isinstance(X, str | os.PathLike):
-        reader = _open_npy(Path(X))
+        reader = _open_npy(Path(X), subject)
     elif isinstance(X, np.memmap) and _map_of(X) is not None:
         reader = _open_map(X)
     elif package == "anndata" and (hasattr(X, "format") or hasattr(X, "format_str")):
@@ -66,15 +85,15 @@ def open_reader(X: Any) -> Reader | None:
     elif package in ("h5py", "zarr"):
         reader = _open_array(X, package)
     if reader is not None:
-        _check_dtype(reader.dtype)
+        _check_dtype(reader.dtype, subject)
     return reader
 
 
-def _check_dtype(dtype: Any) -> None:
+def _check_dtype(dtype: Any, subject: str) -> None:
     kind = getattr(dtype, "kind", "")
     if kind == "O":
         message = explain(
-            "X",
+            subject,
             "an array of objects",
             "numbers",
             "Encode or drop what is not a number, and store it as floating point.",
@@ -87,8 +106,10 @@ def _check_dtype(dtype: Any) -> None:
         )
         raise ValueError(message)
     if kind not in ("f", "i", "u", "b"):
-        check_kind(np.empty(0, dtype), "X")
-        raise ValueError(explain("X", f"dtype {dtype}", "numbers", "Store it as floating point."))
+        check_kind(np.empty(0, dtype), subject)
+        raise ValueError(
+            explain(subject, f"dtype {dtype}", "numbers", "Store it as floating point.")
+        )
 
 
 # ---------------------------------------------------------------- files
@@ -103,6 +124,7 @@ class _FileReader:
     """
 
     step = 1
+    is_sparse = False
 
     def __init__(
         self,
@@ -162,8 +184,8 @@ _OTHER_FILES = {
 }
 
 
-def _open_npy(path: Path) -> Reader:
-    subject, wanted = f"X={str(path)!r}", "the path of a .npy file with a matrix of numbers"
+def _open_npy(path: Path, name: str) -> Reader:
+    subject, wanted = f"{name}={str(path)!r}", "the path of a .npy file with a matrix of numbers"
     if not path.exists():
         raise FileNotFoundError(explain(subject, "no such file", wanted, "Check the path."))
     if path.is_dir() or path.suffix != ".npy":
@@ -203,6 +225,7 @@ class _MapReader:
     """A memory map that cannot be read as a file; its pages are given back after a copy."""
 
     step = 1
+    is_sparse = False
 
     def __init__(self, array: np.memmap, pages: mmap.mmap) -> None:
         self.array, self.pages = array, pages
@@ -255,6 +278,8 @@ def _open_map(array: np.memmap) -> Reader:
 class _ArrayReader:
     """Anything of two dimensions whose rows are fetched with ``array[start:stop]``."""
 
+    is_sparse = False
+
     def __init__(self, array: Any, kind: str) -> None:
         self.array, self.kind = array, kind
         self.shape, self.dtype = tuple(array.shape), array.dtype
@@ -277,6 +302,8 @@ class _ArrayReader:
 
 class _SparseReader(_ArrayReader):
     """Compressed rows of AnnData's backed mode."""
+
+    is_sparse = True
 
     def __init__(self, array: Any) -> None:
         order = getattr(array, "format", None) or array.format_str

@@ -17,7 +17,7 @@ from partwise.data.base import Data, Index, even_blocks
 from partwise.data.readers import Reader
 from partwise.data.views import as_data
 
-__all__ = ["Stored", "ahead"]
+__all__ = ["Filled", "Stored", "Summary", "Transposed", "ahead"]
 
 # Chunks of more than this many blocks are not kept together.
 LARGEST_CHUNK = 16
@@ -44,7 +44,7 @@ def ahead(read: Callable[[int, int], Block], spans: list[slice]) -> Iterator[tup
 
 
 @dataclass
-class _Summary:
+class Summary:
     """What one pass tells: extremes, the sum, how many are not zero, and sums of squares."""
 
     smallest: float
@@ -55,7 +55,13 @@ class _Summary:
     columns: np.ndarray
 
 
-class _Transposed:
+class _Missing(Exception):
+    """A dense block has a NaN."""
+
+
+class Transposed:
+    """The columns of stored data: products alone, each one pass over its rows."""
+
     def __init__(self, data: Stored) -> None:
         self.data = data
 
@@ -78,6 +84,8 @@ class Stored(Data):
         Where the rows come from.
     exponent : int
         Entries are multiplied by two to this power when they are read.
+    scales : ndarray of shape (n_samples,), optional
+        And rows by these.
 
     Attributes
     ----------
@@ -89,22 +97,33 @@ class Stored(Data):
     in_memory = False
     block_bytes = 2**25
 
-    def __init__(self, reader: Reader, *, exponent: int = 0) -> None:
+    def __init__(
+        self, reader: Reader, *, exponent: int = 0, scales: np.ndarray | None = None
+    ) -> None:
         self.reader = reader
-        self.exponent = exponent
+        self.exponent, self.scales = exponent, scales
         self.shape = reader.shape
         single = reader.dtype.kind == "f" and reader.dtype.itemsize == 4
         self.dtype = np.dtype(np.float32 if single else np.float64)
 
     def scaled(self, exponent: int) -> Stored:
         """Return the view of X times two to a power."""
-        return Stored(self.reader, exponent=self.exponent + exponent)
+        return Stored(self.reader, exponent=self.exponent + exponent, scales=self.scales)
+
+    def scaled_rows(self, scales: np.ndarray) -> Stored:
+        """Return the view of X with every row times a number of its own."""
+        return Stored(self.reader, exponent=self.exponent, scales=scales)
+
+    @property
+    def row_bytes(self) -> float:
+        """What a row takes in memory, on average."""
+        growth = max(1.0, self.dtype.itemsize / self.reader.dtype.itemsize)
+        return self.reader.row_bytes * growth
 
     @property
     def height(self) -> int:
         """Rows of a block."""
-        growth = max(1.0, self.dtype.itemsize / self.reader.dtype.itemsize)
-        fitting = max(1, int(self.block_bytes / max(1.0, self.reader.row_bytes * growth)))
+        fitting = max(1, int(self.block_bytes / max(1.0, self.row_bytes)))
         step = self.reader.step
         if step <= LARGEST_CHUNK * fitting:
             return max(1, fitting // step) * step
@@ -112,12 +131,20 @@ class Stored(Data):
 
     def fetch(self, start: int, stop: int) -> Data:
         """Return the view of rows, read now."""
+        return as_data(self._block(start, stop))
+
+    def _block(self, start: int, stop: int) -> Any:
         block = self.reader.read(start, stop).astype(self.dtype, copy=False)
-        if self.exponent and sparse.issparse(block):
-            block.data = np.ldexp(block.data, self.exponent)
-        elif self.exponent:
-            block = np.ldexp(block, self.exponent)
-        return as_data(block)
+        if self.exponent == 0 and self.scales is None:
+            return block
+        values = block.data if sparse.issparse(block) else block
+        values = np.ldexp(values, self.exponent)
+        scales = None if self.scales is None else self.scales[start:stop]
+        if not sparse.issparse(block):
+            return values if scales is None else values * scales[:, None]
+        if scales is not None:
+            values *= np.repeat(scales, np.diff(block.indptr))
+        return sparse.csr_array((values, block.indices, block.indptr), shape=block.shape)
 
     def read(self, height: int | None = None) -> Iterator[tuple[slice, Data]]:
         """Yield blocks of rows as they come from the source, in multiples of ``height`` rows."""
@@ -136,14 +163,17 @@ class Stored(Data):
             return self.fetch(0, 0)
         order = np.argsort(wanted, kind="stable")
         ends = np.searchsorted(wanted[order], np.arange(0, self.shape[0], self.height))
-        parts: list[Any] = []
+        parts: list[Data] = []
         for chosen in np.split(wanted[order], ends[1:]):
             if chosen.size:
                 first = int(chosen[0])
                 block = self.fetch(first, int(chosen[-1]) + 1)
-                parts.append(_matrix(block.rows(chosen - first)))
-        stack = sparse.vstack if sparse.issparse(parts[0]) else np.concatenate
-        return as_data(stack(parts)[np.argsort(order)])
+                parts.append(block.rows(chosen - first))
+        return self._stacked(parts).rows(np.argsort(order))
+
+    def _stacked(self, parts: list[Data]) -> Data:
+        stack: Any = sparse.vstack if parts[0].is_sparse else np.concatenate
+        return as_data(stack([_matrix(part) for part in parts]))
 
     def blocks(self, *, densify: bool = False) -> Iterator[slice]:
         return even_blocks(self.shape[0], self.height)
@@ -162,8 +192,8 @@ class Stored(Data):
         return out
 
     @property
-    def T(self) -> _Transposed:
-        return _Transposed(self)
+    def T(self) -> Transposed:
+        return Transposed(self)
 
     def gram_times(self, A: np.ndarray) -> np.ndarray:
         total = np.zeros(A.shape)
@@ -174,26 +204,38 @@ class Stored(Data):
     def to_dense(self) -> np.ndarray:
         return self.fetch(0, self.shape[0]).to_dense()
 
+    def filled(self) -> Stored:
+        return self if self.smallest() >= 0 else Filled(self, lambda block: block.filled())
+
     # --- what one pass tells ----------------------------------------------------------------
 
-    def check(self, subject: str, *, signed: bool = False) -> None:
+    def check(self, subject: str, *, signed: bool = False, missing: bool = False) -> bool:
         """Raise ValueError at the first block with NaN, infinite or negative entries.
 
-        ``signed``: negative ones are allowed. One pass, which also gathers all sums and extremes.
+        ``signed``: negative ones are allowed. ``missing``: return False at the first NaN in a dense
+        block. One pass, which also gathers all sums and extremes.
         """
-        self.__dict__.setdefault("_summary", self._gather(subject, signed))
+        try:
+            self.__dict__.setdefault("_summary", self._gather(subject, signed, missing))
+        except _Missing:
+            return False
+        return True
 
     @cached_property
-    def _summary(self) -> _Summary:
+    def _summary(self) -> Summary:
         return self._gather()
 
-    def _gather(self, subject: str | None = None, signed: bool = False) -> _Summary:
+    def _gather(
+        self, subject: str | None = None, signed: bool = False, missing: bool = False
+    ) -> Summary:
         lowest = -float(np.finfo(np.float64).max) if signed else 0.0
-        found = _Summary(np.inf, -np.inf, 0.0, 0, np.empty(self.shape[0]), np.zeros(self.shape[1]))
+        found = Summary(np.inf, -np.inf, 0.0, 0, np.empty(self.shape[0]), np.zeros(self.shape[1]))
         for rows, block in self.read():
             inner = list(block.blocks())
             for part, sums in zip(inner, each(_sums, map(block.rows, inner)), strict=True):
                 if subject and not (sums.smallest >= lowest and sums.largest < np.inf):
+                    if missing and not block.is_sparse and np.isnan(sums.smallest):
+                        raise _Missing
                     check_entries(_matrix(block), subject, first_row=rows.start, signed=signed)
                 found.smallest = min(found.smallest, sums.smallest)
                 found.largest = max(found.largest, sums.largest)
@@ -223,13 +265,28 @@ class Stored(Data):
         return self._summary.largest
 
 
+class Filled(Stored):
+    """Stored data whose blocks are made from those of others."""
+
+    def __init__(self, source: Stored, fill: Callable[[Any], Data]) -> None:
+        super().__init__(source.reader)
+        self.source, self.fill = source, fill
+
+    @property
+    def row_bytes(self) -> float:
+        return self.source.row_bytes
+
+    def fetch(self, start: int, stop: int) -> Data:
+        return self.fill(self.source.fetch(start, stop))
+
+
 def _matrix(block: Any) -> Any:
     return block.matrix if block.is_sparse else block.to_dense()
 
 
-def _sums(block: Any) -> _Summary:
+def _sums(block: Any) -> Summary:
     values = block.stored if block.is_sparse else block.to_dense()
     largest = float(values.max(initial=0.0))
     with np.errstate(over="ignore"):  # of data that will be scaled, and summed up again
         counted = block.sum(), block.nonzeros()
-        return _Summary(block.smallest(), largest, *counted, *block.square_sums())
+        return Summary(block.smallest(), largest, *counted, *block.square_sums())

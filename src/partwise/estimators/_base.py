@@ -15,11 +15,11 @@ from sklearn.utils.validation import check_is_fitted
 
 from partwise._arrays import check_count
 from partwise._errors import explain
-from partwise.data import Observed, as_data
+from partwise.data import Observed, RowWeighted, as_data
 from partwise.estimators import _residuals, _runs
 from partwise.estimators._all_or_nothing import AllOrNothing
 from partwise.estimators._checks import check_data, is_stored_sparse
-from partwise.estimators._explain import Explained, explained
+from partwise.estimators._explain import Explained
 from partwise.estimators._residuals import ChiSquare
 from partwise.estimators._units import Unit
 from partwise.init import STARTS
@@ -175,7 +175,7 @@ class BaseNMF(AllOrNothing, ClassNamePrefixFeaturesOutMixin, TransformerMixin, B
             problem, tol=max(self.tol, 1e-8) / 10, max_iter=self._transform_updates()
         )
         _runs.clear_unknown(problem)
-        return unit.factor_out(problem.factors["W"]), undone
+        return unit.first_out(problem.factors["W"]), undone
 
     def inverse_transform(self, X: Any) -> np.ndarray:
         """Return the reconstruction W H.
@@ -226,7 +226,8 @@ class BaseNMF(AllOrNothing, ClassNamePrefixFeaturesOutMixin, TransformerMixin, B
         check_is_fitted(self, "components_")
         X = self._check_data(X, reset=False, weights=weights)
         W = self._found(X)
-        return -_runs.misfit(self, X, W, self.components_) / as_data(X).mass
+        mass = X.mass if isinstance(X, RowWeighted) else as_data(X).mass
+        return -_runs.misfit(self, X, W, self.components_) / mass
 
     def explained_variance(
         self, X: Any = None, per: str | None = None, *, W: Any = None, weights: Any = None
@@ -263,10 +264,7 @@ class BaseNMF(AllOrNothing, ClassNamePrefixFeaturesOutMixin, TransformerMixin, B
         else:
             X = self._check_data(X, reset=False, weights=weights)
             W = self._factor_of(X, W)
-            unit = Unit.of(X, self._degree)
-            parts = self._product(W, self.components_)[1]
-            H = np.ascontiguousarray(unit.factor_in(parts).T)
-            shares = explained(as_data(unit.data_in(X)), unit.factor_in(W), H)
+            shares = _runs.shares_of(X, W, self._product(W, self.components_)[1])
         return getattr(shares, choices[per])
 
     def residuals(self, X: Any, *, W: Any = None, weights: Any = None, scaled: bool = False) -> Any:

@@ -10,11 +10,13 @@ import numpy as np
 from scipy import sparse
 from sklearn.utils.validation import check_array, validate_data
 
-from partwise._arrays import check_entries, check_kind
+from partwise._arrays import check_kind
 from partwise._errors import explain
 from partwise.data import Observed, Stored, open_reader
 from partwise.estimators._observed import observe
+from partwise.estimators._runs import objects_of
 from partwise.losses import as_loss
+from partwise.penalties import Free, Penalty
 
 __all__ = ["check_data", "is_stored_sparse", "validated"]
 
@@ -58,24 +60,29 @@ def check_data(est: Any, X: Any, *, reset: bool, weights: Any = None) -> Any:
         stored = Stored(reader)
         if len(stored.shape) == 2 and stored.size * stored.dtype.itemsize <= FITS:
             X, stored = reader.read(0, stored.shape[0]), None
-    subject = f"{type(est).__name__} (input X)"
     if stored is None:
         X = _matrix(est, X, names, reset)
-        unstored = getattr(est, "unstored", None)
-        if unstored is None:
-            if weights is not None:
-                wanted, todo = "None", "Use NMF, which takes them."
-                raise ValueError(explain("weights", f"some for {subject}", wanted, todo))
-            check_entries(X, subject, signed=signed)
-            return X
-        return observe(X, weights, unstored=unstored, subject=subject, signed=signed)
-    if weights is not None:
-        todo = "Load X into memory first."
-        raise ValueError(explain("weights", "X outside memory", "an array in memory", todo))
-    # An array of this shape that takes no memory meets the checks of one that is in memory.
-    _matrix(est, np.broadcast_to(np.zeros((), stored.dtype), stored.shape), names, reset)
-    stored.check(subject, signed=signed)
-    return stored
+    else:
+        # An array of this shape that takes no memory meets the checks of one that is in memory.
+        _matrix(est, np.broadcast_to(np.zeros((), stored.dtype), stored.shape), names, reset)
+        X = stored
+    how: dict[str, Any] = {"unstored": est.unstored, "signed": signed, "scalable": _scalable(est)}
+    return observe(X, weights, subject=f"{type(est).__name__} (input X)", **how)
+
+
+def _scalable(est: Any) -> bool:
+    # Whether w times the cost of a row is that of a longer row, whatever W obeys. Of losses of
+    # other degrees steps would differ from those for rows that are there w times.
+    loss, objects = as_loss(est.beta_loss), objects_of(est, "W")
+    homogeneous = loss.quadratic or (loss.degree == 1 and loss.rescaled(2.0) is loss)
+    return homogeneous and est.alpha_W == 0 and all(map(_lets_scale_rows, objects))
+
+
+def _lets_scale_rows(penalty: Any) -> bool:
+    if isinstance(penalty, Free):
+        return True
+    cone = isinstance(penalty, Penalty) and penalty.constraint and penalty.cone
+    return cone and penalty.separable in ("entries", "rows") and penalty.free() is None
 
 
 def _may_be_negative(est: Any) -> bool:

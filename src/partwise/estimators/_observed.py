@@ -9,7 +9,20 @@ from scipy import sparse
 
 from partwise._arrays import check_entries, check_kind
 from partwise._errors import explain
-from partwise.data import Listed, Weighted, as_data
+from partwise.data import (
+    Listed,
+    MemoryReader,
+    Reader,
+    RowWeighted,
+    Stored,
+    StoredObserved,
+    Weighted,
+    checked_weights,
+    known_of_dense,
+    known_of_sparse,
+    listed,
+    open_reader,
+)
 
 __all__ = ["checked_weights", "listed", "observe"]
 
@@ -17,21 +30,25 @@ __all__ = ["checked_weights", "listed", "observe"]
 FEW = 0.2
 
 
-def observe(X: Any, weights: Any, *, unstored: str, subject: str, signed: bool) -> Any:
+def observe(
+    X: Any, weights: Any, *, unstored: str, subject: str, signed: bool, scalable: bool = False
+) -> Any:
     """Return X as it is where every entry is known and counts once, else the view of it.
 
     Parameters
     ----------
-    X : ndarray or SciPy sparse array in compressed rows
+    X : ndarray, SciPy sparse array in compressed rows, or Stored
         NaN in a dense array is missing.
     weights : array-like or sparse, of the shape of X, or of its rows alone; or None
-        Each ≥ 0; 0, and what is not stored, is missing.
+        Each ≥ 0; 0, and what is not stored, is missing. Or a source of such outside memory.
     unstored : {"zero", "missing"}
         What entries are that sparse X does not store.
     subject : str
         The name of X in messages.
     signed : bool
         Known entries may be negative.
+    scalable : bool
+        The weight of a row may be told by the scale of that row.
 
     Raises
     ------
@@ -39,139 +56,92 @@ def observe(X: Any, weights: Any, *, unstored: str, subject: str, signed: bool) 
         Weights of another shape, negative or not finite; known entries that are infinite or
         not allowed to be negative; nothing is known.
     """
+    reader = None if weights is None else _reader(weights, X.shape)
+    rows = _weights_of_rows(reader, X)
+    if reader is None or rows is not None:
+        # What stands in rows that do not count may be anything.
+        strict = rows is None or bool(rows.min() > 0)
+        if _is_whole(X, unstored, subject, signed, strict=strict):
+            if rows is None or rows.min() == 1 == rows.max():
+                return X
+            if rows.any() and scalable:
+                return RowWeighted(X, rows)
+    if rows is not None and sparse.issparse(X) and unstored == "zero":
+        X = Stored(MemoryReader(X))  # dense, a block at a time
+    if isinstance(X, Stored):
+        return _observe_stored(X, reader, unstored, subject, signed)
+    return _observe_held(X, reader, unstored, subject, signed)
+
+
+def _is_whole(X: Any, unstored: str, subject: str, signed: bool, *, strict: bool) -> bool:
+    # Whether every entry is known; ValueError for what no entry may be, if that is asked for.
+    in_rows = X.reader.is_sparse if isinstance(X, Stored) else sparse.issparse(X)
+    if in_rows and unstored == "missing":
+        return False
+    try:
+        if isinstance(X, Stored):
+            return X.check(subject, signed=signed, missing=True)
+        if not in_rows and np.isnan(X.min()):  # without an array beside X
+            return False
+        check_entries(X, subject, signed=signed)
+    except ValueError:
+        if strict:
+            raise
+        return False
+    return True
+
+
+def _reader(weights: Any, shape: tuple[int, ...]) -> Reader:
+    check_kind(weights, "weights")
+    reader = open_reader(weights, "weights")
+    if reader is None:
+        weights = sparse.csr_array(weights) if sparse.issparse(weights) else np.asarray(weights)
+        reader = MemoryReader(weights)
+    if tuple(reader.shape) not in (tuple(shape), (shape[0],), (shape[0], 1)):
+        wanted = f"the shape of X, {tuple(shape)}, or one weight for each of its rows"
+        raise ValueError(explain("weights", f"shape {tuple(reader.shape)}", wanted))
+    return reader
+
+
+def _weights_of_rows(reader: Reader | None, X: Any) -> np.ndarray | None:
+    # One for each, in the dtype of X, or None where every entry has its own.
+    if reader is None or reader.is_sparse or len(reader.shape) == len(X.shape) != reader.shape:
+        return None
+    rows = reader.read(0, reader.shape[0])
+    return np.asarray(checked_weights(rows, (X.shape[0], 1), X.dtype)[:, 0])
+
+
+def _observe_held(X: Any, reader: Reader | None, unstored: str, subject: str, signed: bool) -> Any:
+    weights = None if reader is None else reader.read(0, X.shape[0])
     if weights is not None:
         weights = checked_weights(weights, X.shape, X.dtype)
-    view: Any = _of_sparse(X, weights, unstored) if sparse.issparse(X) else _of_dense(X, weights)
-    if not isinstance(view, Weighted | Listed):
-        check_entries(view, subject, signed=signed)
-        return view
+    in_rows = sparse.issparse(X)
+    known = known_of_sparse(X, weights, unstored) if in_rows else known_of_dense(X, weights)
+    view: Weighted | Listed = known
     if view.mass == 0:
-        todo = "Look at the file that X or its weights came from."
-        raise ValueError(explain(subject, "no known entry", "at least one", todo))
+        raise _nothing_known(subject)
     if isinstance(view, Listed):
         check_entries(view.matrix, subject, signed=signed)
-    else:
-        check_entries(view.array, subject, signed=signed)
-        known = np.count_nonzero(view.weights)
-        if known < FEW * view.size:
-            return listed(view)
-    return view
-
-
-def checked_weights(weights: Any, shape: tuple[int, ...], dtype: np.dtype) -> Any:
-    """Return weights ≥ 0 of all entries of X, in its dtype; ValueError for others.
-
-    Parameters
-    ----------
-    weights : array-like or sparse, of the shape of X, or of its rows alone
-        Sparse stay sparse.
-    shape, dtype
-        Those of X.
-    """
-    is_sparse = sparse.issparse(weights)
-    weights = _real(weights, dtype)
-    if not is_sparse and weights.shape in ((shape[0],), (shape[0], 1)):
-        weights = np.broadcast_to(weights.reshape(-1, 1), shape)
-    if weights.shape != tuple(shape):
-        wanted = f"the shape of X, {tuple(shape)}, or one weight for each of its rows"
-        raise ValueError(explain("weights", f"shape {weights.shape}", wanted))
-    values = weights.data if is_sparse else weights
-    low, high = (values.min(), values.max()) if values.size else (0, 0)
-    if not (low >= 0 and np.isfinite(high)):
-        todo = "An entry is missing where its weight is 0; for an uncertainty s use 1 / s**2."
-        got = f"entries from {low:g} to {high:g}"
-        raise ValueError(explain("weights", got, "finite numbers ≥ 0", todo))
-    return weights
-
-
-def _real(weights: Any, dtype: np.dtype) -> Any:
-    # Numbers of a dtype that holds them, in compressed rows if they are sparse.
-    check_kind(weights, "weights")
-    given = sparse.csr_array(weights) if sparse.issparse(weights) else np.asarray(weights)
-    check_kind(given, "weights")
-    if given.dtype.kind == "c":
-        raise ValueError(explain("weights", "complex numbers", "real ones"))
-    if given.dtype == dtype:
-        return given
-    wide = given.astype(np.float64)
-    with np.errstate(over="ignore"):  # found below
-        narrow = wide.astype(dtype, copy=False)
-    before, after = (part.data if sparse.issparse(part) else part for part in (wide, narrow))
-    if np.any((before != 0) & (after == 0)) or np.any(np.isfinite(before) & np.isinf(after)):
-        sizes = np.abs(before[before != 0])
-        got = f"sizes from {sizes.min():g} to {sizes.max():g}"
-        todo = "Multiply all by one number, or pass X in float64."
-        raise ValueError(explain("weights", got, f"what {dtype}, the dtype of X, can hold", todo))
-    return narrow
-
-
-def _of_dense(X: np.ndarray, weights: Any) -> Any:
-    holes = bool(np.isnan(X.min()))  # without an array beside X
-    if weights is None:
-        if not holes:
-            return X
-        weights = np.ones(X.shape, X.dtype)
-    elif sparse.issparse(weights):
-        weights = weights.toarray()
-    elif weights.min() == 1 == weights.max() and not holes:
-        return X
-    weights = np.where(np.isnan(X), 0, weights) if holes else weights
-    return Weighted(np.where(weights > 0, X, 0), weights)
-
-
-def _of_sparse(X: Any, weights: Any, unstored: str) -> Any:
-    data: Any = as_data(X)
-    if unstored == "zero":
-        if weights is None:
-            return X
-        if not sparse.issparse(weights):
-            if weights.strides[-1] == 0:
-                got = "one weight for each row of sparse X"
-                todo = "Repeat rows, or pass weights as a sparse matrix or a dense array."
-                wanted = "weights of its entries, or unstored='missing'"
-                raise ValueError(explain("weights", got, wanted, todo))
-            return _of_dense(data.to_dense(), weights)
-        # Of the weighted entries those that X does not store are zeros.
-        rows, columns = weights.nonzero()
-        known, values = (_looked_up(part, rows, columns) for part in (data.matrix, weights))
-        return _in_rows(rows, columns, known, values, X.shape)
-    rows = np.repeat(np.arange(X.shape[0]), np.diff(data.indptr))
-    columns, known = data.indices, data.stored
-    if weights is None:
-        values = np.ones_like(known)
-    elif sparse.issparse(weights):
-        values = _looked_up(weights, rows, columns)
-    else:
-        values = weights[rows, columns]
-    chosen = (values > 0) & ~np.isnan(known)
-    return _in_rows(rows[chosen], columns[chosen], known[chosen], values[chosen], X.shape)
-
-
-def _looked_up(matrix: Any, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
-    # SciPy answers no places with a matrix.
-    return np.asarray(matrix[rows, columns]) if len(rows) else np.empty(0, matrix.dtype)
-
-
-def _in_rows(
-    rows: np.ndarray, columns: np.ndarray, known: np.ndarray, weights: np.ndarray, shape: Any
-) -> Listed:
-    # Entries by row, and by column within each.
-    counts = np.bincount(rows, minlength=shape[0])
-    indptr = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-    order = np.lexsort((columns, rows))
-    kind = np.int64 if max(shape) > 2**31 - 1 else np.int32
-    part = (known[order], columns[order].astype(kind), indptr.astype(kind))
-    if len(known) > np.iinfo(kind).max:
-        part = (known[order], columns[order].astype(np.int64), indptr)
-    matrix = sparse.csr_array(part, shape=shape)
-    matrix.has_canonical_format = True
-    return Listed(matrix, np.ascontiguousarray(weights[order]))
-
-
-def listed(view: Weighted | Listed) -> Listed:
-    """Return the same data as a list of their known entries."""
-    if isinstance(view, Listed):
         return view
-    rows, columns = np.nonzero(view.weights)
-    known = view.array[rows, columns], view.weights[rows, columns]
-    return _in_rows(rows, columns, *known, view.shape)
+    check_entries(view.array, subject, signed=signed)
+    if view.weights.min() == 1 == view.weights.max():
+        return X
+    return listed(view) if np.count_nonzero(view.weights) < FEW * view.size else view
+
+
+def _observe_stored(
+    X: Stored, reader: Reader | None, unstored: str, subject: str, signed: bool
+) -> Stored:
+    view = StoredObserved(X.reader, reader, unstored=unstored)
+    view.check(subject, signed=signed)
+    if view.mass == 0:
+        raise _nothing_known(subject)
+    if view.plain:
+        return X
+    few = view.counts()[0].sum() < FEW * view.size and not X.reader.is_sparse
+    return view.listed() if few else view
+
+
+def _nothing_known(subject: str) -> ValueError:
+    todo = "Look at the file that X or its weights came from."
+    return ValueError(explain(subject, "no known entry", "at least one", todo))

@@ -52,7 +52,7 @@ class FitState:
 
     @property
     def W(self) -> np.ndarray:
-        return self._unit.factor_out(self._progress.factors["W"]).copy()
+        return self._unit.first_out(self._progress.factors["W"]).copy()
 
     @property
     def components(self) -> np.ndarray:

@@ -10,8 +10,16 @@ from scipy import sparse
 
 from partwise import kernels
 from partwise._errors import explain
-from partwise.data import Listed, Observed, Stored, Weighted, as_data
-from partwise.estimators._observed import listed
+from partwise.data import (
+    Listed,
+    Observed,
+    RowWeighted,
+    Stored,
+    Weighted,
+    as_data,
+    known_of_dense,
+    listed,
+)
 from partwise.estimators._units import Unit
 from partwise.losses import Frobenius
 from partwise.models import Bilinear
@@ -51,12 +59,15 @@ def residuals(X: Any, W: np.ndarray, parts: np.ndarray, *, stored: bool, scaled:
     ``scaled``: times the root of their weights.
     """
     view: Any = listed(X) if stored and isinstance(X, Weighted | Listed) else X
+    if isinstance(X, RowWeighted):
+        whole, weights = X.X, np.broadcast_to(X.weights[:, None], X.shape)
+        view = known_of_dense(whole, weights) if isinstance(whole, np.ndarray) else whole
     if sparse.issparse(view) or isinstance(view, Stored):
         held = "outside memory" if isinstance(view, Stored) else "sparse, with zeros not stored"
         todo = "Take rows of it as a dense array, or chi_square, which needs no such array."
         message = explain("residuals", f"X {held}", "X of which residuals fit in memory", todo)
         raise ValueError(message)
-    if not isinstance(view, Observed):
+    if not isinstance(view, Weighted | Listed):
         return view - W @ parts
     roots = np.sqrt(view.weights) if scaled else view.weights.dtype.type(1)
     if isinstance(view, Listed):
@@ -84,7 +95,7 @@ def sum_of_squares(X: Any, W: np.ndarray, parts: np.ndarray) -> float:
     """
     unit = Unit.of(X)
     factors = {
-        "W": unit.factor_in(W),
+        "W": unit.first_in(W),
         "H": np.ascontiguousarray(unit.factor_in(parts).T),
     }
     data, model = as_data(unit.data_in(X)), Bilinear(len(parts))
@@ -99,7 +110,8 @@ def degrees_of_freedom(X: Any, W: np.ndarray, parts: np.ndarray, *, held_out: bo
     which no more count than there are rows or columns.
     """
     k = int(np.count_nonzero(W.any(axis=0) & parts.any(axis=1)))
-    known, (rows, columns) = as_data(X).size, X.shape
+    rows, columns = X.shape
+    known = rows * columns
     if isinstance(X, Observed):
         of_rows, of_columns = X.counts()
         known = int(of_rows.sum())

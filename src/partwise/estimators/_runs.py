@@ -42,6 +42,7 @@ __all__ = [
     "fit_all",
     "misfit",
     "seed_of",
+    "shares_of",
     "warn_about",
 ]
 
@@ -257,6 +258,8 @@ def bind(
     """Return the problem of an estimator for data and factors in a unit of their own."""
     loss = as_loss(est.beta_loss).rescaled(unit.entry_in)
     fixed, given = (start.fixed, start.given) if start else ({}, {})
+    if unit.scales is not None and "W" in given:
+        given = {**given, "W": given["W"] * unit.scales[:, None]}
     scale = unit.cost_in(loss.degree)
     penalties = {
         name: tuple(p if unit == Unit() else p.rescaled(scale, 2.0**unit.power) for p in terms)
@@ -269,18 +272,27 @@ def bind(
         for penalty in penalties[name]:
             if penalty.free() is not None:  # solvers leave these entries where they are
                 factors = {**factors, name: penalty.prox(factors[name], 0.0)}
-    return est._problem(data, model, loss, factors, penalties)
+    problem: Problem = est._problem(data, model, loss, factors, penalties)
+    problem.scales = unit.scales
+    return problem
 
 
 def misfit(est: Any, X: Any, W: np.ndarray, components: np.ndarray) -> float:
     """Return the unpenalized divergence Σ d(X, W H) in the user's unit."""
     unit = Unit.of(X, as_loss(est.beta_loss).degree)
     factors = {
-        "W": unit.factor_in(W),
+        "W": unit.first_in(W),
         "H": np.ascontiguousarray(unit.factor_in(components).T),
     }
     problem = bind(est, as_data(unit.data_in(X)), unit, len(components), factors)
     return float(unit.loss_out(problem.loss_value(), problem.loss.degree))
+
+
+def shares_of(X: Any, W: np.ndarray, parts: np.ndarray) -> Explained:
+    """Return what W times ``parts`` (k, n_features) explains of the squares of checked data."""
+    unit = Unit.of(X)
+    H = np.ascontiguousarray(unit.factor_in(parts).T)
+    return explained(as_data(unit.data_in(X)), unit.first_in(W), H)
 
 
 def clear_unknown(problem: Problem) -> None:
@@ -427,7 +439,10 @@ class Job:
 
 def oriented(start: Start, unit: Unit) -> dict[str, np.ndarray]:
     """Return the given start values in a unit, with H as (n_features, k)."""
-    return {name: unit.factor_in(F if name == "W" else F.T) for name, F in start.given.items()}
+    return {
+        name: unit.first_in(F) if name == "W" else unit.factor_in(F.T)
+        for name, F in start.given.items()
+    }
 
 
 def fit_all(
@@ -443,7 +458,7 @@ def fit_all(
 def best_of(runs: list[tuple[Result, Problem, str]], job: Job) -> Outcome:
     """Return the outcome of the run with the lowest objective."""
     objectives = np.array([result.objective for result, _, _ in runs])
-    return _outcome(runs[int(np.argmin(objectives))], job.unit, objectives, job.seed)
+    return _outcome(runs[int(np.argmin(objectives))], job, objectives)
 
 
 def default_solver(est: Any) -> Callable[[Problem], Solver]:
@@ -456,20 +471,22 @@ def check_solver(est: Any, X: Any) -> None:
     default_solver(est)(bind(est, as_data(X), Unit(), 1, {}))
 
 
-def _outcome(
-    chosen: tuple[Result, Problem, str], unit: Unit, objectives: np.ndarray, seed: int
-) -> Outcome:
-    result, problem, init = chosen
+def _outcome(chosen: tuple[Result, Problem, str], job: Job, objectives: np.ndarray) -> Outcome:
+    (result, problem, init), unit = chosen, job.unit
     degree = problem.loss.degree
     W, H = problem.factors["W"], problem.factors["H"]
     product = problem.model.as_product(problem.factors)
     assert product is not None
+    if unit.scales is None or degree == 2:
+        shares = explained(problem.data, *product)
+    else:
+        shares = shares_of(job.X, unit.first_out(product[0]), unit.factor_out(product[1]).T)
     with np.errstate(over="ignore", under="ignore"):
         error = np.sqrt(2 * max(problem.loss_value(result.objective), 0.0)) * np.exp2(
             unit.power * degree + unit.weight / 2
         )
     return Outcome(
-        W=unit.factor_out(W),
+        W=unit.first_out(W),
         components=np.ascontiguousarray(unit.factor_out(H).T),
         n_iter=result.n_iter,
         beta_loss=degree,
@@ -483,8 +500,8 @@ def _outcome(
         stop_reason=result.stop_reason,
         solver=result.solver,
         init=init,
-        seed=seed,
-        explained=explained(problem.data, *product),
+        seed=job.seed,
+        explained=shares,
         share=problem.model.total(problem.factors) / max(problem.data.sum(), np.finfo(float).tiny)
         if problem.data.sum() > 0 and not problem.signed
         else 1.0,

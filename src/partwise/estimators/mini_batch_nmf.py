@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 from sklearn.base import _fit_context
-from sklearn.utils._param_validation import Interval
+from sklearn.utils._param_validation import Interval, StrOptions
 
 from partwise._errors import UnsupportedCombinationError, explain
 from partwise.data import as_data
@@ -66,6 +66,8 @@ verbose
     transform_max_iter : int or None, default=None
         Updates per row at most in `transform`, for other than the squared loss; None is
         ten times ``max_iter``.
+    unstored, allow_negative
+        As for `NMF`.
 
     Attributes
     ----------
@@ -85,7 +87,9 @@ verbose
 
     Notes
     -----
-    Cost per pass that of `NMF`; memory beyond X and W: O(n_features · k + k²).
+    Cost per pass that of `NMF`; memory beyond X and W: O(n_features · k + k²). Of the squared loss
+    with missing entries or weights every feature has a Gram matrix of its own: memory O(n_features
+    · k²), and O(known entries · k²) operations.
 
     References
     ----------
@@ -114,6 +118,8 @@ verbose
         "fresh_restarts": ["boolean"],
         "fresh_restarts_max_iter": [Interval(Integral, 1, None, closed="left")],
         "transform_max_iter": [Interval(Integral, 1, None, closed="left"), None],
+        "unstored": [StrOptions({"zero", "missing"})],
+        "allow_negative": ["boolean"],
     }
 
     def __init__(
@@ -137,6 +143,8 @@ verbose
         transform_max_iter: int | None = None,
         random_state: Any = None,
         verbose: int = 0,
+        unstored: str = "zero",
+        allow_negative: bool = False,
     ) -> None:
         self.n_components = n_components
         self.init = init
@@ -156,6 +164,8 @@ verbose
         self.transform_max_iter = transform_max_iter
         self.random_state = random_state
         self.verbose = verbose
+        self.unstored = unstored
+        self.allow_negative = allow_negative
 
     def _solver(self, problem: Problem) -> MiniBatch:
         solver = MiniBatch(
@@ -176,18 +186,27 @@ verbose
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit_transform(
-        self, X: Any, y: Any = None, W: Any = None, H: Any = None, *, callback: Any = None
+        self,
+        X: Any,
+        y: Any = None,
+        W: Any = None,
+        H: Any = None,
+        *,
+        weights: Any = None,
+        callback: Any = None,
     ) -> np.ndarray:
         """Learn the factors of X batch by batch, and return W.
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Entries ≥ 0 and finite; in memory or on disk, as for `NMF`.
+            Entries ≥ 0 and finite, or NaN where one is missing; in memory or on disk, as for `NMF`.
         y : Ignored
             Present for consistency.
         W, H : ndarray of shape (n_samples, n_components) and (n_components, n_features)
             Start values, with ``init='custom'``.
+        weights : {array-like, sparse matrix}, optional
+            Of the entries of X or of its rows, in memory or on disk, as for `NMF`.
         callback : callable, optional
             As for `NMF`, after each pass over X.
 
@@ -196,7 +215,7 @@ verbose
         W : ndarray of shape (n_samples, n_components)
         """
         with self._unchanged_on_failure():
-            X = self._check_data(X, reset=True)
+            X = self._check_data(X, reset=True, weights=weights)
             self.__dict__.pop("_memory", None)
             start = _runs.check_starts(self, X, W, H)
             self._keep(_runs.fit_all(self, X, start, self._solver, callback), X)
@@ -205,7 +224,9 @@ verbose
         return self.W_.copy()
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def partial_fit(self, X: Any, y: Any = None, W: Any = None, H: Any = None) -> MiniBatchNMF:
+    def partial_fit(
+        self, X: Any, y: Any = None, W: Any = None, H: Any = None, *, weights: Any = None
+    ) -> MiniBatchNMF:
         """Learn from one batch of rows, from the components of an earlier fit if there is one.
 
         Parameters
@@ -216,18 +237,21 @@ verbose
             Present for consistency.
         W, H : ndarray
             Start values with ``init='custom'``, for the first call only.
+        weights : {array-like, sparse matrix}, optional
+            Of the entries of the batch or of its rows. A feature keeps its start as long as none
+            of its entries is known.
 
         Returns
         -------
         self
         """
         with self._unchanged_on_failure():
-            self._learn(X, W, H)
+            self._learn(X, W, H, weights)
         return self
 
-    def _learn(self, X: Any, W: Any, H: Any) -> None:
+    def _learn(self, X: Any, W: Any, H: Any, weights: Any) -> None:
         known = hasattr(self, "components_")
-        X = self._check_data(X, reset=not known)
+        X = self._check_data(X, reset=not known, weights=weights)
         # From a batch of zeros nothing can be learned, not even where to begin.
         begin = not known or not self.components_.any()
         if begin or not hasattr(self, "_memory"):
@@ -236,9 +260,10 @@ verbose
             self._forget_fit()
             if begin:
                 self._begin(X, W, H)
-        data = as_data(self._unit.data_in(X))
+        unit = self._unit.of_rows(X, self._degree)
+        data = as_data(unit.data_in(X))
         H_now = np.ascontiguousarray(self._unit.factor_in(self.components_.astype(X.dtype)).T)
-        problem = _runs.bind(self, data, self._unit, self.n_components_, {"H": H_now})
+        problem = _runs.bind(self, data, unit, self.n_components_, {"H": H_now})
         self._solver(problem).learn(problem, self._memory, self.forget_factor, fresh=True)
         self.components_ = np.ascontiguousarray(self._unit.factor_out(problem.factors["H"]).T)
         self.n_steps_ = self._memory.steps
@@ -249,6 +274,11 @@ verbose
         _, factors = job.factors(0, job.rng(0))
         self.components_ = np.ascontiguousarray(self._unit.factor_out(factors["H"]).T)
         self.n_components_ = start.n_components
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        return tags
 
     def _forget_fit(self) -> None:
         # What `fit` said of its data as a whole does not hold for what comes now.

@@ -241,7 +241,7 @@ class NMF(BaseNMF):
         weights : {array-like, sparse matrix}, optional
             Of the shape of X, or (n_samples,) for whole rows; each ≥ 0, 0 is missing, also what
             a sparse matrix does not store. Minimized is Σ weights · d(X, W H) with the penalties.
-            For uncertainties s, of the squared loss, 1 / s².
+            For uncertainties s, of the squared loss, 1 / s². Or read from disk, as X.
         fixed_W, fixed_H : boolean ndarray of the shape of W or H, optional
             True where an entry keeps its start value.
         callback : callable, optional

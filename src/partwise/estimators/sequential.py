@@ -312,14 +312,13 @@ def _shares_left(X: Any, steps: list[_runs.Outcome]) -> np.ndarray:
 
 def _spread(X: Any) -> float:
     """Return the weighted sum of squares of checked data around the means of their columns."""
-    data: Any = as_data(X)
-    ones = np.ones((X.shape[0], 1), data.dtype)
+    ones = np.ones((X.shape[0], 1), X.dtype)
     if isinstance(X, Observed):
         turned: Any = X.T
         mass = turned.weigh(ones)
         means = np.divide(turned @ ones, mass, out=np.zeros_like(mass), where=mass > 0)
     else:
-        means = (data.T @ ones) / data.dtype.type(X.shape[0])
+        means = (as_data(X).T @ ones) / ones.dtype.type(X.shape[0])
     return sum_of_squares(X, ones, np.ascontiguousarray(means.T))
 
 

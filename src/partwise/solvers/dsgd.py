@@ -84,6 +84,8 @@ class StratifiedGradient(Solver):
             return f"the {problem.loss.name} is not quadratic"
         if problem.data.complete:
             return "every entry of X is known and has no weight"
+        if not problem.data.in_memory:
+            return "X is outside memory, and its entries are drawn at random"
         product = problem.model.as_product(problem.factors)
         own = [problem.factors[name] for name in problem.model.names]
         if product is None or any(F is not G for F, G in zip(product, own, strict=True)):

@@ -8,12 +8,16 @@ from typing import Any
 import numpy as np
 
 from partwise import kernels
-from partwise.problem import Normal, Problem, Split
-from partwise.solvers.base import Solver, State, unfolded
+from partwise.problem import Normal, Problem, Quadratics, Split
+from partwise.solvers.base import Solver, State, tied, unfolded
 from partwise.solvers.multiplicative import lift_zeros, move
 from partwise.solvers.project import project_rows
+from partwise.solvers.rows import observed_rows
 
 __all__ = ["Memory", "MiniBatch"]
+
+# Sweeps over a factor for the squared loss, at most, and the change after which they end.
+SWEEPS = 10, 0.1
 
 
 @dataclass
@@ -24,8 +28,8 @@ class Memory(State):
     ----------
     rows : float
         The number of rows that the statistics stand for.
-    normal : Normal or None
-        Gram and cross products, for the squared loss.
+    quadratic : Normal, Quadratics or None
+        That of H, for the squared loss: of data that are known everywhere, or not.
     falling, rising : ndarray or None
         The coefficients of the two powers of the majorizer, for other losses.
     steps : int
@@ -33,7 +37,7 @@ class Memory(State):
     """
 
     rows: float = 0.0
-    normal: Normal | None = None
+    quadratic: Normal | Quadratics | None = None
     falling: np.ndarray | None = None
     rising: np.ndarray | None = None
     steps: int = 0
@@ -95,14 +99,14 @@ class MiniBatch(Solver):
         self.max_no_improvement = max_no_improvement
 
     def lacks(self, problem: Problem) -> str | None:
-        if not problem.data.complete:
-            return "entries of X are missing or have weights"
         if len(problem.model.names) != 2:
             return (
                 f"the model {type(problem.model).__name__} has {len(problem.model.names)} factors"
             )
         if problem.loss.powers is None:
             return f"no majorizer is known for the {problem.loss.name}"
+        if problem.loss.quadratic and not problem.data.complete:
+            return tied(problem) or unfolded(problem)
         return unfolded(problem)
 
     def start(self, problem: Problem, rng: Any) -> Memory:
@@ -145,14 +149,11 @@ class MiniBatch(Solver):
         obeyed = tuple(p.rescaled(state.rows / seen, 1.0) for p in part.penalties[last])
         F, free = part.factors[last], part.free_entries(last)
         if part.loss.quadratic:
-            plain = part.statistics(last, "normal")
-            assert isinstance(plain, Normal)
-            old = state.normal
-            state.normal = plain if old is None else old.times(keep).plus(plain)
+            # What rows have added together stays a quadratic of H, or one of each of its rows.
+            plain = part.statistics(last, "normal" if part.quadratic else "quadratics")
+            state.quadratic = _blended(state.quadratic, plain, keep)
             cost = part.objective((last, part.penalized(last, plain)))
-            blend: Any = part.penalized(last, state.normal, obeyed)
-            order = np.arange(part.model.n_components)
-            kernels.coordinate_sweeps(F, blend.gram, blend.cross, order, free, 10, 0.1)
+            _sweeps(last, slice(None), F, part.penalized(last, state.quadratic, obeyed), free)
             return cost
         cost = part.objective() if self.max_no_improvement is not None else 0.0
         self._majorize(part, state, keep, obeyed)
@@ -163,10 +164,12 @@ class MiniBatch(Solver):
         F, free = part.factors[first], part.free_entries(first)
         if fresh:
             project_rows(part, tol=1e-4, max_iter=self.fresh_restarts_max_iter)
+        elif part.quadratic:
+            _sweeps(first, slice(None), F, part.normal(first), free)
         elif part.loss.quadratic:
-            normal = part.normal(first)
-            order = np.arange(part.model.n_components)
-            kernels.coordinate_sweeps(F, normal.gram, normal.cross, order, free, 10, 0.1)
+            alone = part.rows(slice(None), part.data)
+            alone.free = (first,)
+            alone.sweep(_sweeps, "entries")
         else:
             floor = np.full(len(F), np.finfo(F.dtype).eps * part.level, F.dtype)
             assert part.loss.powers is not None
@@ -213,3 +216,24 @@ class MiniBatch(Solver):
         if first in problem.free:
             project_rows(problem, tol=1e-4, max_iter=10 * self.fresh_restarts_max_iter)
         return problem.objective()
+
+
+def _sweeps(name: str, rows: slice, F: np.ndarray, given: Any, free: np.ndarray) -> float | None:
+    # Over rows of a factor, for the squared loss.
+    order = np.arange(F.shape[1])
+    if not isinstance(given, Normal):
+        return observed_rows(F, given, free, order, SWEEPS, exact=False)[0]
+    kernels.coordinate_sweeps(F, given.gram, given.cross, order, free, *SWEEPS)
+    return None
+
+
+def _blended(old: Any, new: Any, keep: float) -> Any:
+    # The quadratic of earlier batches, of which something is left, and that of a new one. Where
+    # some batches are known everywhere and others are not, that of each row of H is kept.
+    if old is None:
+        return new
+    if type(old) is not type(new):
+        old, new = (
+            Quadratics.of_all(one) if isinstance(one, Normal) else one for one in (old, new)
+        )
+    return old.times(keep).plus(new)

@@ -238,7 +238,11 @@ def _drop_below(problem: Problem, name: str, share: float) -> int:
     # Below a share of its component, or of nothing at all, and still pushed down.
     F, split, free = problem.factors[name], problem.split(name), problem.free_entries(name)
     nothing = 100 * np.finfo(F.dtype).eps * problem.level
-    small = np.maximum(share * F.max(axis=0), nothing) >= F
+    size = F
+    if problem.scales is not None and name == problem.model.names[0]:
+        scales = problem.scales[:, None]
+        size = np.divide(F, scales, out=np.zeros_like(F), where=scales > 0)
+    small = np.maximum(share * size.max(axis=0), nothing) >= size
     vanishing = small & (F > 0) & (split.positive > split.negative)
     if free.shape[0]:
         vanishing &= free

@@ -87,14 +87,20 @@ def _exactly(problem: Problem) -> int:
         left.append(undone)
         return value
 
-    problem.sweep(solve, "entries")
+    _alone(problem).sweep(solve, "entries")
     return sum(left)
+
+
+def _alone(problem: Problem) -> Problem:
+    # The same problem, of which the first factor alone is to be found.
+    part = problem.rows(slice(None), problem.data)
+    part.free = problem.model.names[:1]
+    return part
 
 
 def _together(problem: Problem, tol: float, max_iter: int) -> int:
     name = problem.model.names[0]
-    part = problem.rows(slice(None), problem.data)
-    part.free = (name,)
+    part = _alone(problem)
     # What the known factors obey is not the question here.
     part.penalties = {
         n: problem.penalties[name] if n == name else (Free(),) * (n in problem.signed)

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from partwise import kernels
-from partwise.problem import CANCELLATION, Entries
+from partwise.problem import CANCELLATION, Entries, Quadratics
+from partwise.solvers.quadratics import quadratic_rows
 
 __all__ = ["filled_rows", "observed_rows", "worth_filling"]
 
@@ -97,6 +98,8 @@ def observed_rows(
     ``signed``: entries may have any sign; else all are ≥ 0. Returns half the weighted squares that
     are left, and how many rows were not solved.
     """
+    if isinstance(entries, Quadratics):
+        return quadratic_rows(F, entries, free, order, limits, exact=exact, signed=signed)
     data: Any = entries.data
     A = np.ascontiguousarray(entries.design)
     slope, curve = entries.slope[0].astype(F.dtype), F.dtype.type(entries.curve)
