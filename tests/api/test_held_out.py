@@ -9,7 +9,14 @@ import numpy as np
 import pytest
 from scipy import optimize, sparse
 
-from partwise import NMF, HeldOutEntries, MiniBatchNMF, NonSmoothNMF, cross_val_loss
+from partwise import (
+    NMF,
+    HeldOutEntries,
+    MiniBatchNMF,
+    NonSmoothNMF,
+    PositiveMatrixFactorization,
+    cross_val_loss,
+)
 from partwise.penalties import L1
 from partwise.select.cross_validation import _turned
 
@@ -237,7 +244,7 @@ def test_folds_serve_every_estimator(est):
 
 MISUSE = {
     "no estimator": ({"estimator": "nmf"}, TypeError, "estimator: got str"),
-    "no weights": ({"estimator": MiniBatchNMF()}, ValueError, "method='folds'"),
+    "no weights": ({"estimator": PositiveMatrixFactorization()}, ValueError, "method='folds'"),
     "numbers": ({"n_components": [2, 2]}, ValueError, "different integers"),
     "cv": ({"cv": "five"}, TypeError, "HeldOutEntries"),
     "method": ({"method": "rows"}, ValueError, "'missing' or 'folds'"),
