@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
-import math
 import os
 import platform
 import warnings
@@ -13,7 +12,6 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib import metadata
 from importlib.util import find_spec
-from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -21,14 +19,19 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from partwise._errors import explain
-from partwise._parts import described, rebuilt
 from partwise._reading import LabelledMatrix, read_matrix
+from partwise._states import (
+    MODELS,
+    NOT_FINITE,
+    described_parameters,
+    described_state,
+    plain,
+    rebuilt_parameters,
+    rebuilt_state,
+)
 from partwise._version import __version__
 from partwise._writing import check_file, name_array, table_lines, whole_folder, write_matrix
 from partwise.comparison import Comparison
-from partwise.estimators import NMF, MiniBatchNMF, NonSmoothNMF, SequentialNMF
-from partwise.losses import Loss
-from partwise.penalties import Penalty
 
 __all__ = [
     "LabelledMatrix",
@@ -46,9 +49,6 @@ __all__ = [
 FOLDER_FORMAT = "partwise model 1"
 MODEL_FILES = frozenset(["W.csv", "H.csv", "factors.npz", "model.json", "parts.png", "history.png"])
 COMPARISON_FILES = frozenset(["table.csv", "comparison.png"])
-CLASSES: dict[str, Any] = {
-    cls.__name__: cls for cls in (NMF, MiniBatchNMF, NonSmoothNMF, SequentialNMF)
-}
 # What model.json keeps of a fit, and the attribute of the estimator that holds it.
 RESULTS = {
     "seed": "seed_",
@@ -69,13 +69,12 @@ RESULTS = {
     "persistence": "persistence_",
     "suggested_n_components": "suggested_n_components_",
 }
-# Parameters that may be objects, and what they are.
-PARTS = {"beta_loss": "loss", "penalty_W": "penalty", "penalty_H": "penalty"}
 ARRAYS = (
     *("objectives", "objective_history", "time_history"),
     *("fractional_residual_variance", "persistence"),
 )
-NOT_FINITE = ("inf", "-inf", "nan")
+# What is kept beside the rest of a fitted model.
+ELSEWHERE = {*RESULTS.values(), "W_", "components_", "feature_names_in_"} - {"seed_"}
 
 
 # ---------------------------------------------------------------- saving a model
@@ -191,8 +190,10 @@ def save_model(
     ----------
     folder : path
         The folder to make; its parents are made too.
-    model : NMF, MiniBatchNMF, NonSmoothNMF or SequentialNMF
-        A fitted estimator; of the last, the last rank is kept.
+    model : estimator
+        A fitted one of Partwise; of `SequentialNMF` all ranks are kept, of `NMFImputer` its
+        model and the refits, of `PositiveMatrixFactorization` the data that its error estimates
+        need.
     W : ndarray of shape (n_samples, n_components), optional
         The weights of the samples; by default the model's ``W_``.
     row_names, column_names : sequence of str, optional
@@ -231,28 +232,31 @@ def save_model(
     (2, 3)
     """
     target = check_folder(folder, force)
-    if type(model) not in CLASSES.values():
+    if type(model) not in MODELS.values():
         todo = "Keep another one with joblib.dump, or its arrays with numpy.savez."
-        raise TypeError(explain("save_model", type(model).__name__, " or ".join(CLASSES), todo))
-    check_is_fitted(model, "components_")
-    W = getattr(model, "W_", None) if W is None else W
+        raise TypeError(explain("save_model", type(model).__name__, " or ".join(MODELS), todo))
+    check_is_fitted(model)
+    factors = getattr(model, "nmf_", model)  # of an imputer
+    W = getattr(factors, "W_", None) if W is None else W
     if W is None:
         raise ValueError(explain("save_model", "no W", "W=model.transform(X)"))
     if column_names is None and hasattr(model, "feature_names_in_"):
-        column_names = model.feature_names_in_.tolist()
-    W, H = np.asarray(W), np.asarray(model.components_)
+        kept = getattr(model, "kept_", slice(None))  # of an imputer
+        column_names = model.feature_names_in_[kept].tolist()
+    W, H = np.asarray(W), np.asarray(factors.components_)
     if W.ndim != 2 or W.shape[1] != len(H):
         raise ValueError(explain("W", f"shape {W.shape}", f"(n_samples, {len(H)})"))
     _check_names("row_names", row_names, W.shape[0])
     _check_names("column_names", column_names, H.shape[1])
-    arrays: dict[str, np.ndarray] = {}
+    arrays: dict[str, np.ndarray] = {"W": W, "H": H}
     info = _describe(model, W, H, source, arrays)
     info["image_shape"] = None if image_shape is None else list(image_shape)
     with whole_folder(target) as partial:
-        _write_factors(partial, W, H, row_names, column_names, _component_names(model), arrays)
+        components = _component_names(model, H)
+        _write_factors(partial, W, H, row_names, column_names, components, arrays)
         text = json.dumps(info, indent=2, allow_nan=False, ensure_ascii=False)
         (partial / "model.json").write_text(text + "\n", encoding="utf-8")
-        _draw(partial, model, column_names, image_shape)
+        _draw(partial, factors, column_names, image_shape)
     return target
 
 
@@ -261,16 +265,17 @@ def _check_names(parameter: str, names: Sequence[str] | None, size: int) -> None
         raise ValueError(explain(parameter, f"{len(names)} names", f"{size} names"))
 
 
-def _component_names(model: Any) -> list[str]:
-    return [str(name) for name in model.get_feature_names_out()]
+def _component_names(model: Any, H: np.ndarray) -> list[str]:
+    return [f"{type(model).__name__.lower()}{number}" for number in range(len(H))]
 
 
 def _describe(
     model: Any, W: np.ndarray, H: np.ndarray, source: Any, arrays: dict[str, np.ndarray]
 ) -> dict[str, Any]:
     """Return the content of model.json, and put arrays that belong to it into ``arrays``."""
-    parameters, unsaved = _plain_parameters(model.get_params(deep=False), arrays)
-    results = {key: _plain(getattr(model, name, None)) for key, name in RESULTS.items()}
+    inner = hasattr(model, "nmf_")
+    parameters, unsaved = described_parameters(model.get_params(deep=False), arrays)
+    results = {key: plain(getattr(model, name, None)) for key, name in RESULTS.items()}
     if results["seed"] is None:
         results["seed"] = parameters.get("random_state")
     return {
@@ -283,6 +288,7 @@ def _describe(
         "parameters": parameters,
         "unsaved_parameters": unsaved,
         **results,
+        "state": described_state(model, arrays, without=() if inner else ELSEWHERE),
         "versions": _versions(),
     }
 
@@ -303,47 +309,6 @@ def _versions() -> dict[str, str]:
     return {"partwise": __version__, **found, "python": platform.python_version()}
 
 
-def _plain(value: Any) -> Any:
-    """Return the value as JSON has it: infinite and undefined numbers become text."""
-    if isinstance(value, np.ndarray | np.generic):
-        value = value.tolist()
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return str(value)
-    return value
-
-
-def _plain_parameters(
-    parameters: Mapping[str, Any], arrays: dict[str, np.ndarray]
-) -> tuple[dict[str, Any], dict[str, str]]:
-    """Divide parameters into those that JSON can hold and the text of the others.
-
-    Arrays of losses and penalties are put into ``arrays``.
-    """
-    kept: dict[str, Any] = {}
-    unsaved: dict[str, str] = {}
-    for name, value in parameters.items():
-        if isinstance(value, list | tuple | Loss | Penalty):
-            kept[name] = _described(name, value, arrays)
-            continue
-        plain = _plain(float(value) if name == "beta_loss" and isinstance(value, Real) else value)
-        if plain is None or isinstance(plain, bool | int | float | str):
-            kept[name] = plain
-        else:
-            unsaved[name] = repr(value)
-    return kept, unsaved
-
-
-def _described(name: str, value: Any, arrays: dict[str, np.ndarray]) -> Any:
-    kind = PARTS[name]
-    if isinstance(value, list | tuple):
-        return [
-            described(kind, part, f"{name}.{number}", arrays) for number, part in enumerate(value)
-        ]
-    return described(kind, value, name, arrays)
-
-
 def _write_factors(
     folder: Path,
     W: np.ndarray,
@@ -357,8 +322,6 @@ def _write_factors(
     write_matrix(folder / "H.csv", H, row_names=components, column_names=column_names)
     np.savez(
         folder / "factors.npz",
-        W=W,
-        H=H,
         row_names=name_array(row_names),
         column_names=name_array(column_names),
         component_names=name_array(components),
@@ -436,44 +399,42 @@ def load_model(folder: str | os.PathLike[str]) -> Any:
 
     Returns
     -------
-    NMF, MiniBatchNMF, NonSmoothNMF or SequentialNMF
+    estimator
         With its parameters, ``components_``, ``W_`` and the results of its fit. What is no
-        number, text or None among the parameters, such as a random generator, is not kept;
-        `partial_fit` goes on from the components.
+        number, text, list of these or None among the parameters, such as a random generator, is
+        not kept; `partial_fit` goes on from the components.
 
     Examples
     --------
     See `save_model`.
     """
     path, info = Path(folder), read_info(folder)
-    if info.get("class") not in CLASSES:
-        raise _broken_model(path, f"class {info.get('class')!r}", " or ".join(CLASSES))
+    if info.get("class") not in MODELS:
+        raise _broken_model(path, f"class {info.get('class')!r}", " or ".join(MODELS))
     arrays = _read_factors(path, info)
     names = [str(name) for name in arrays["column_names"]]
     try:
-        given = info.get("parameters", {})
-        parameters = {name: _rebuilt(name, value, arrays) for name, value in given.items()}
-        model = CLASSES[info["class"]](**parameters)
+        model = MODELS[info["class"]](**rebuilt_parameters(info.get("parameters", {}), arrays))
     except (KeyError, TypeError, ValueError) as error:
         version = info.get("versions", {}).get("partwise")
         got = f"parameters of Partwise {version} that {__version__} lacks ({error})"
         raise _broken_model(path, got, "parameters of this version") from error
+    state = info.get("state", {})
     for key, attribute in RESULTS.items():
-        if info.get(key) is not None:
+        if info.get(key) is not None and not (state and key == "seed"):  # which may be a parameter
             setattr(model, attribute, _restored(key, info[key]))
-    model.components_, model.W_ = arrays["H"], arrays["W"]
-    model.n_components_, model.n_features_in_ = model.components_.shape
-    if names:
-        model.feature_names_in_ = np.array(names, dtype=object)
+    if "nmf_" not in state:
+        model.components_, model.W_ = arrays["H"], arrays["W"]
+        if not state:
+            model.n_components_, model.n_features_in_ = model.components_.shape
+        if names:
+            model.feature_names_in_ = np.array(names, dtype=object)
+    try:
+        vars(model).update(rebuilt_state(state, arrays))
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        got = f"a state that cannot be read ({error!r})"
+        raise _broken_model(path, got, "the state that Partwise wrote") from error
     return model
-
-
-def _rebuilt(name: str, value: Any, arrays: Mapping[str, np.ndarray]) -> Any:
-    if isinstance(value, list):
-        return [_rebuilt(name, part, arrays) for part in value]
-    if isinstance(value, dict):
-        return rebuilt(PARTS[name], value, arrays)
-    return float(value) if value in NOT_FINITE else value
 
 
 def _restored(key: str, value: Any) -> Any:

@@ -245,7 +245,7 @@ def test_folds_serve_every_estimator(est):
 
 MISUSE = {
     "no estimator": ({"estimator": "nmf"}, TypeError, "estimator: got str"),
-    "no weights": ({"estimator": MiniBatchNMF()}, ValueError, "method='folds'"),
+    "no weights": ({"estimator": PositiveMatrixFactorization()}, ValueError, "method='folds'"),
     "numbers": ({"n_components": [2, 2]}, ValueError, "different integers"),
     "cv": ({"cv": "five"}, TypeError, "HeldOutEntries"),
     "method": ({"method": "rows"}, ValueError, "'missing' or 'folds'"),

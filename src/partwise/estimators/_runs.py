@@ -262,7 +262,7 @@ def bind(
         given = {**given, "W": given["W"] * unit.scales[:, None]}
     scale = unit.cost_in(loss.degree)
     penalties = {
-        name: tuple(p if unit == Unit() else p.rescaled(scale, 2.0**unit.power) for p in terms)
+        name: tuple(p if unit.usual else p.rescaled(scale, 2.0**unit.power) for p in terms)
         for name, terms in penalties_of(est, data.shape, fixed, given).items()
     }
     model = est._model(n_components)

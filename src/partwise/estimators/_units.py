@@ -54,11 +54,16 @@ class Unit:
         """Return the same unit for other rows of X."""
         return replace(self, scales=_scales(X, degree))
 
+    @property
+    def usual(self) -> bool:
+        """Entries and weights are handled as they are."""
+        return self.power == 0 == self.weight
+
     def data_in(self, X: Any) -> Any:
         """Return X in this unit; X itself where that is the unit it has."""
         if self.scales is not None:
             return X.scaled_rows(self.scales, -2 * self.power)
-        if isinstance(X, Observed) and (self.power or self.weight):
+        if isinstance(X, Observed) and not self.usual:
             return X.scaled(-2 * self.power, -self.weight)
         if self.power == 0:
             return X
@@ -102,7 +107,7 @@ class Unit:
 
     def loss_out(self, value: Any, degree: float) -> Any:
         """Return a loss, or an array of them, in the unit of the user."""
-        if self.power == 0 == self.weight:
+        if self.usual:
             return value
         with np.errstate(over="ignore", under="ignore", invalid="ignore"):
             scaled = np.asarray(value) * np.exp2(2.0 * self.power * degree + self.weight)

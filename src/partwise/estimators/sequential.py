@@ -85,7 +85,7 @@ penalty_H, verbose, shuffle, n_init, n_jobs, max_time, unstored, allow_negative
     Notes
     -----
     Cost that of the fits of all ranks, 1 + 2 + … + k components; memory for the factors of all of
-    them, for `at_rank`. Saved models keep the last rank. A callback that returns True ends the fit
+    them, for `at_rank`. A callback that returns True ends the fit
     at the rank it is in.
 
     References

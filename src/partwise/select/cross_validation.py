@@ -194,7 +194,7 @@ def cross_val_loss(
         outside of the block alone; then W of the rows of the block is found from its other columns,
         and H of its columns from its other rows, by `transform`, and their product
         predicts the block. No fit has missing entries, so that this serves every storage and
-        loss, large sparse X whose zeros are data among them, and `MiniBatchNMF`.
+        loss, large sparse X whose zeros are data among them.
     n_jobs : int or None, default=None
         Threads for fits side by side. Results do not depend on it.
 
