@@ -20,6 +20,7 @@ from partwise.estimators._explain import Explained
 from partwise.estimators._ratings import Layout
 from partwise.estimators._runs import Outcome
 from partwise.estimators._scaled_residuals import Measured
+from partwise.estimators._units import Unit
 from partwise.losses import Loss
 from partwise.penalties import Penalty
 
@@ -45,12 +46,12 @@ MODELS: dict[str, Any] = {
         estimators.SequentialNMF,
     )
 }
-RECORDS = {cls.__name__: cls for cls in (Explained, Layout, Measured, Outcome)}
+RECORDS = {cls.__name__: cls for cls in (Explained, Layout, Measured, Outcome, Unit)}
 # Parameters that may be objects, and what they are.
 PARTS = {"beta_loss": "loss", "penalty_W": "penalty", "penalty_H": "penalty"}
 NOT_FINITE = ("inf", "-inf", "nan")
 # Of the statistics of batches nothing is kept.
-FORGOTTEN = ("_memory", "_unit")
+FORGOTTEN = ("_memory",)
 
 
 # ---------------------------------------------------------------- parameters

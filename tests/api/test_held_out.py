@@ -245,7 +245,11 @@ def test_folds_serve_every_estimator(est):
 
 MISUSE = {
     "no estimator": ({"estimator": "nmf"}, TypeError, "estimator: got str"),
-    "no weights": ({"estimator": PositiveMatrixFactorization()}, ValueError, "method='folds'"),
+    "another model": (
+        {"estimator": PositiveMatrixFactorization()},
+        TypeError,
+        "got PositiveMatrixFactorization",
+    ),
     "numbers": ({"n_components": [2, 2]}, ValueError, "different integers"),
     "cv": ({"cv": "five"}, TypeError, "HeldOutEntries"),
     "method": ({"method": "rows"}, ValueError, "'missing' or 'folds'"),
