@@ -130,6 +130,12 @@ def test_headers_and_row_names_are_found(tmp_path, text, shape, rows, columns):
     assert (matrix.row_names, matrix.column_names) == (rows, columns)
 
 
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_text_has_no_more_digits_than_it_needs(tmp_path, dtype):
+    write_matrix(tmp_path / "x.csv", np.array([[0.1, 1e-7]], dtype))
+    assert (tmp_path / "x.csv").read_text() == ",0,1\n0,0.1,1e-07\n"
+
+
 @pytest.mark.parametrize("ending", ["csv", "tsv", "npz", "npy"])
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_what_is_written_is_read_back(tmp_path, ending, dtype):

@@ -356,6 +356,8 @@ def test_the_choice_of_one_standard_error(found):
     made = replace(found, held_out=held, n_components=np.array([1, 2, 3]))
     assert made.n_components_min == 3
     assert made.n_components_1se == 2  # 2.1 ≤ 2 + 1, not 5 ≤ 2 + 3
+    held[1] += 1
+    assert made.n_components_1se == 3  # 3.1 > 2 + 1
 
 
 def test_plot_shows_curves_and_choices(found):
@@ -368,12 +370,30 @@ def test_plot_shows_curves_and_choices(found):
     curves = {line.get_label(): line.get_ydata() for line in thick}
     np.testing.assert_allclose(curves["held out"], found.held_out.mean(axis=1))
     np.testing.assert_allclose(curves["fitted"], found.fitted.mean(axis=1))
+    (bars,) = [bars for part in ax.containers for bars in part.lines[2]]
+    lengths = [np.ptp(segment[:, 1]) for segment in bars.get_segments()]
+    errors = [row["held_out_error"] for row in found.table("n_components")]
+    np.testing.assert_allclose(lengths, 2 * np.array(errors))
     marks = [line for line in ax.lines if "k = " in str(line.get_label())]
     places = {line.get_xdata()[0] for line in marks}
     assert places == {found.n_components_min, found.n_components_1se}
     assert plot_held_out(found, ax) is ax
     with pytest.raises(ValueError, match="cross_val_loss"):
         plot_held_out(DENSE)
+
+
+def test_stored_weights_of_zero_are_not_known():
+    rng = np.random.default_rng(0)
+    weights = (rng.random(DENSE.shape) < 0.5).astype(float)
+    places = np.nonzero(np.ones(DENSE.shape))
+    stored = sparse.csr_array((weights.reshape(-1), places), shape=DENSE.shape)
+    known, held = next(
+        HeldOutEntries(fraction=0.2, random_state=0).split(
+            listed(DENSE), stored, unstored="missing"
+        )
+    )
+    np.testing.assert_array_equal((known + held).toarray(), weights)
+    assert held.nnz == round(0.2 * weights.sum())
 
 
 # --- what is refused -----------------------------------------------------------------------

@@ -1,5 +1,6 @@
 """NMFImputer: what is filled, from what, and how surely."""
 
+import copy
 import pickle
 import warnings
 
@@ -291,3 +292,22 @@ BAD = {
 def test_bad_data_say_so(X, kind, words):
     with pytest.raises(kind, match=words):
         NMFImputer(2).fit(X)
+
+
+@quiet
+def test_deviations_are_those_of_the_refits():
+    X = planted(noise=0.05)[0][:40]
+    how = {"allow_negative": True, "n_bootstraps": 3, "max_iter": 500, "random_state": 0}
+    model = NMFImputer(K, **how).fit(X)
+    values = []
+    for number, components in enumerate(model.bootstrap_components_):
+        drawn = model._drawn(number, 1, X.shape[1])
+        assert not np.array_equal(drawn[:5], model._drawn(number, 0, 5))  # rows have their own
+        refit = copy.copy(model.nmf_)
+        refit.components_ = components
+        values.append(refit.transform(X, weights=~np.isnan(X) * drawn) @ components)
+    known = (~np.isnan(X)).sum(axis=1, keepdims=True)
+    wanted = np.std(values, axis=0, ddof=1) * np.sqrt(known / (known - K))
+    holes = np.isnan(X)
+    found = model.impute_with_uncertainty(X)[1]
+    np.testing.assert_allclose(found[holes], wanted[holes], rtol=1e-8)

@@ -13,6 +13,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from partwise import NMF, SequentialNMF, best_factor, load_model, save_model
+from partwise.estimators.sequential import _share_of_noise
 
 quiet = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 K = 3
@@ -354,3 +355,15 @@ def test_targets_with_names_and_weights():
     for weights in (V, sparse.csr_array(V)):
         found = plain.model_target(X[:3], hidden, weights=weights)
         np.testing.assert_allclose(found, W @ plain.components_, rtol=1e-12)
+
+
+@quiet
+@pytest.mark.parametrize("share", [0.0, 0.4])
+def test_the_share_of_noise_is_that_of_the_formula(share):
+    X = planted((20, 30))
+    X[np.random.default_rng(0).random(X.shape) < share] = np.nan
+    model = SequentialNMF(K, random_state=0).fit(X)
+    known = np.count_nonzero(~np.isnan(X))
+    wanted = (np.sqrt(20 - K) + np.sqrt(30 - K)) ** 2 / (known - K * (20 + 30 - K))
+    found = _share_of_noise(model._check_data(X, reset=False), model._steps[-1])
+    assert found == pytest.approx(wanted)

@@ -14,7 +14,7 @@ from sklearn.exceptions import ConvergenceWarning
 from partwise import NMF, MiniBatchNMF
 from partwise._threads import one_pool
 from partwise.data import Stored, as_data, open_reader
-from partwise.init import STARTS, draws, make_start
+from partwise.init import STARTS, draws, make_start, random_acol
 from partwise.models import Bilinear
 
 INITS = [*STARTS, "best-random", "compressed"]
@@ -188,6 +188,14 @@ def test_random_acol_averages_columns_and_rows_of_the_data(scale):
     ]
     assert np.ptp(weight_sums) < 0.6 * np.mean(weight_sums)
     assert start(X, "random-acol", 1)[0].std() > 0
+
+
+@pytest.mark.parametrize(("size", "count"), [(100, 20), (30, 10)])
+def test_random_acol_averages_twenty_at_most(size, count):
+    factors = random_acol(as_data(np.eye(size)), Bilinear(3), np.random.default_rng(0))
+    for F in factors.values():
+        assert np.count_nonzero(F, axis=0).tolist() == [count] * 3
+        np.testing.assert_allclose(F[F > 0], 1 / count)
 
 
 @pytest.mark.parametrize("init", ["random", "random-acol"])

@@ -578,3 +578,18 @@ def test_an_entry_that_rests_on_nothing_falls_to_a_penalty_alone(price):
         observed_rows(F, Entries(data, A, slope, 0.0), free, order, (1, 0.1), exact=False)
         assert F[0, 1] == (0.5 if price == 0 else 0.0)
         assert F[0, 0] == pytest.approx(1 - price / 2)
+
+
+def test_what_starts_are_made_from():
+    """Dense holes are filled by means of their row and column, lists are scaled to the sum."""
+    X, V = draw_data((13, 9), 1), holes((13, 9))
+    V[4] = 0
+    rows, columns = ((V * X).sum(axis=axis) / np.maximum(V.sum(axis=axis), 1) for axis in (1, 0))
+    guess = np.outer(rows, columns) / ((V * X).sum() / V.sum())
+    dense = Weighted(V * X, V)
+    np.testing.assert_allclose(dense.filled().to_dense(), np.where(V > 0, X, guess), rtol=1e-12)
+    listed = Listed(sparse.csr_array(V * (X + 1e-9)), np.full(np.count_nonzero(V), 2.0))
+    full = listed.filled().to_dense()
+    assert full.sum() == pytest.approx(listed.sum())
+    assert listed.sum() == pytest.approx(117 * (V * (X + 1e-9)).sum() / V.sum())
+    np.testing.assert_array_equal(full > 0, V > 0)

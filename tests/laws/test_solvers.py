@@ -17,6 +17,7 @@ from partwise.solvers import (
     CoordinateDescent,
     MiniBatch,
     Solver,
+    State,
     as_solver,
     project_rows,
     run,
@@ -655,3 +656,38 @@ def test_default_table_prefers_the_faster():
     mine = ALL_SOLVERS["hals"]
     assert as_solver(mine, quadratic) is mine
     assert all(isinstance(make(), Solver) for make in SOLVERS.values())
+
+
+def test_every_eleventh_iteration_of_newton_mu_is_multiplicative():
+    X = draw_data((30, 20), 0, losses.KullbackLeibler(), zeros=0.2)
+
+    def ended(name, iterations):
+        problem = make_problem(X, losses.KullbackLeibler())
+        return run(problem, SOLVERS[name](), tol=0, max_iter=iterations).factors["W"]
+
+    np.testing.assert_allclose(ended("newton-mu", 10), ended("newton", 10), rtol=1e-9)
+    assert not np.allclose(ended("newton-mu", 11), ended("newton", 11), rtol=1e-6)
+
+
+class Idle(Solver):
+    """One that does nothing."""
+
+    name, needs = "idle", "nothing"
+
+    def lacks(self, problem):
+        return None
+
+    def start(self, problem, rng):
+        return State()
+
+    def step(self, problem, state):
+        return None
+
+
+def test_a_standstill_far_from_a_stationary_point_is_no_convergence():
+    X = draw_data((30, 20), 0)
+    problem = make_problem(X, losses.Frobenius())
+    result = run(problem, Idle(), tol=1e-4, max_iter=50)
+    assert "no longer changes" in result.stop_reason
+    assert result.kkt > 1e-2
+    assert not result.converged
