@@ -28,7 +28,8 @@ def nndsvd(data: Data, model: Model, rng: Any) -> dict[str, np.ndarray]:
     u, s, vt = leading(data, k)
     W = np.zeros((data.shape[0], k), data.dtype)
     H = np.zeros((data.shape[1], k), data.dtype)
-    for j in range(k):
+    rounding = max(data.shape) * float(np.finfo(data.dtype).eps) * s[0]
+    for j in range(int(np.count_nonzero(s > rounding))):
         best: Any = 0.0
         pair = None
         for sign in (1.0, -1.0):
