@@ -12,6 +12,7 @@ from scipy import sparse
 
 import partwise
 from partwise import NMF, Comparison, UnsupportedCombinationError, compare
+from partwise._tables import aligned
 from partwise.penalties import L1, Simplex
 from partwise.solvers import SOLVERS, CoordinateDescent, MultiplicativeUpdate
 
@@ -437,3 +438,7 @@ def test_the_picture_needs_a_comparison_and_matplotlib(found, monkeypatch):
 def test_it_is_made_of_public_names():
     assert isinstance(compare(X, 2, solvers=["cd"], seeds=1, max_iter=2), Comparison)
     assert partwise.compare is compare
+
+
+def test_columns_of_text_are_aligned():
+    assert aligned([["a", "b", ""], ["long", "1.5", "x"]]) == ["a       b   ", "long  1.5  x"]

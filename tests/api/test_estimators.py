@@ -624,6 +624,16 @@ def test_assign(fitted):
     assert model.assign(sparse.csr_array(X)).dtype.kind == "i"
 
 
+@quiet
+def test_a_fit_forgets_the_batches_before_it():
+    X = data(shape=(60, 12))
+    params = {"random_state": 0, "batch_size": 20, "max_iter": 5}
+    plain = MiniBatchNMF(3, **params).fit(X).partial_fit(X[:20])
+    other = MiniBatchNMF(3, **params).partial_fit(X[::-1]).fit(X).partial_fit(X[:20])
+    np.testing.assert_array_equal(other.components_, plain.components_)
+    assert other.n_steps_ == plain.n_steps_ == 1
+
+
 def test_methods_that_need_all_rows_say_so_after_partial_fit():
     model = MiniBatchNMF(3, random_state=0).partial_fit(data())
     for call in (

@@ -557,6 +557,14 @@ def test_every_declared_part_comes_back_from_its_description(kind):
             np.testing.assert_array_equal(again.value(F, F[::-1]), thing.value(F, F[::-1]))
 
 
+def test_parts_are_read_from_text():
+    found = _parts.parsed("penalty", "tv=0.5,shape=2x3,max-iter=7", None)
+    assert isinstance(found, penalties.TotalVariation)
+    assert (found.strength, found.shape, found.max_iter) == (0.5, (2, 3), 7)
+    with pytest.raises(ValueError, match=r"tv: got the parameter 'width'; wanted tv=STRENGTH"):
+        _parts.parsed("penalty", "tv=0.5,width=7", None)
+
+
 def test_a_model_with_objects_is_saved_and_transforms_as_before(tmp_path):
     links = sparse.random_array((3, 3), density=0.9, rng=0)
     labels = np.array(["a", None, "b", float("nan")], dtype=object)

@@ -190,6 +190,17 @@ def test_random_acol_averages_columns_and_rows_of_the_data(scale):
     assert start(X, "random-acol", 1)[0].std() > 0
 
 
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_components_that_are_not_found_are_drawn_small(dtype):
+    """Rounding is no component, however the decomposition distributes it."""
+    X = np.outer(np.sqrt(np.arange(1.0, 201)), np.sqrt(np.arange(3.0, 153))).astype(dtype)
+    _, factors = make_start(as_data(X), Bilinear(4), "nndsvd", None)
+    for F in factors.values():
+        assert F[:, 1:].all()
+        level = np.abs(F[:, 1:]).mean() / F.mean()
+        assert 0.005 < level < 0.05
+
+
 @pytest.mark.parametrize(("size", "count"), [(100, 20), (30, 10)])
 def test_random_acol_averages_twenty_at_most(size, count):
     factors = random_acol(as_data(np.eye(size)), Bilinear(3), np.random.default_rng(0))

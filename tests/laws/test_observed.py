@@ -12,6 +12,7 @@ from sklearn.exceptions import ConvergenceWarning
 from partwise import NMF, kernels, losses
 from partwise._errors import UnsupportedCombinationError
 from partwise.data import Listed, Weighted, as_data
+from partwise.data.base import even_blocks
 from partwise.models import Bilinear
 from partwise.penalties import L1, L2, Simplex
 from partwise.problem import Problem
@@ -593,3 +594,15 @@ def test_what_starts_are_made_from():
     assert full.sum() == pytest.approx(listed.sum())
     assert listed.sum() == pytest.approx(117 * (V * (X + 1e-9)).sum() / V.sum())
     np.testing.assert_array_equal(full > 0, V > 0)
+
+
+@pytest.mark.parametrize("height", [5, 10_000])
+def test_sums_of_squares_are_weighted_in_every_storage(height, monkeypatch):
+    monkeypatch.setattr(Weighted, "blocks", lambda self, **_: even_blocks(self.shape[0], height))
+    X, V = draw_data((13, 9), 1), holes((13, 9)) * draw_data((13, 9), 2)
+    weighted = Weighted(np.where(V > 0, X, 0), V)
+    matrix = sparse.csr_array(V)
+    data = sparse.csr_array((X[V > 0], matrix.indices, matrix.indptr), shape=X.shape)
+    for view in (weighted, Listed(data, matrix.data)):
+        for sums, axis in zip(view.square_sums(), (1, 0), strict=True):
+            np.testing.assert_allclose(sums, (V * X**2).sum(axis=axis), rtol=1e-12)

@@ -325,7 +325,7 @@ def test_parameters_out_of_range_are_refused():
         lambda: P.Graph(1, [[0, 1]]),
         lambda: P.GroupLasso(1, each="row", groups=[0, 1]),
         lambda: P.MinVolume(1, delta=0),
-        lambda: P.Prox(None, None, stage="later"),
+        lambda: P.Prox(np.sum, np.maximum, stage="later"),
     ):
         with pytest.raises(ValueError, match="wanted"):
             make()

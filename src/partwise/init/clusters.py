@@ -71,9 +71,7 @@ def _first_centres(data: Data, norms: np.ndarray, k: int, rng: Any, spherical: b
 def _settled(data: Data, norms: np.ndarray, centres: np.ndarray, spherical: bool) -> np.ndarray:
     """Return the centres (n_features, k) after some rounds; an empty cluster keeps its own."""
     labels = np.full(len(norms), -1)
-    weight = np.where(norms > 0, 1.0, 0.0)  # rows of zeros belong nowhere
-    if spherical:
-        weight /= np.where(norms > 0, norms, 1.0)
+    weight = 1 / np.where(norms > 0, norms, 1.0) if spherical else np.ones(len(norms))
     for _ in range(PASSES):
         size = np.square(centres).sum(axis=0)
         sums, counts, moved = np.zeros_like(centres), np.zeros(len(size)), False

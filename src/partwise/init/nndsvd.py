@@ -31,7 +31,9 @@ def nndsvd(data: Data, model: Model, rng: Any) -> dict[str, np.ndarray]:
         np.prod([_norms(np.maximum(sign * side, 0)) for side in sides], axis=0) for sign in (1, -1)
     )
     signs = np.where(minus > plus, -1, 1)
-    squares = s * np.maximum(plus, minus)
+    # Vectors of singular values at rounding level are any vectors: those columns stay zero.
+    rounding = max(data.shape) * float(np.finfo(data.dtype).eps) * s[0]
+    squares = np.where(s > rounding, s, 0) * np.maximum(plus, minus)
     W, H = (_scaled(np.maximum(signs * side, 0), squares, data) for side in sides)
     # What a decomposition leaves at rounding level is zero.
     for F in (W, H):
