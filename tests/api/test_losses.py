@@ -80,6 +80,7 @@ def test_outlying_samples_do_not_move_the_parts(seed):
     assert cosines(H, fitted(X, beta_loss="l21", **how).components_).min() >= 0.99
 
 
+@pytest.mark.filterwarnings("ignore:transform. . of 12 rows did not reach")
 @by_loss
 @pytest.mark.parametrize("c", [1e-200, 1e-6, 1e6, 1e200])
 def test_constants_follow_the_unit_of_the_data(loss, c):

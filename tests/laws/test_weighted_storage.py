@@ -142,6 +142,7 @@ def test_few_known_entries_are_listed_block_by_block(disk, monkeypatch):
     NMF(K, max_iter=3, tol=0).fit(disk(X))
 
 
+@pytest.mark.filterwarnings("ignore:transform. 1 of 23 rows have no known entry")
 @pytest.mark.parametrize("beta", [2, 1, 0.5])
 @pytest.mark.parametrize("init", [None, "random", "kmeans", "spa", "nnsvd-lrc"])
 def test_starts_and_results_on_disk(beta, init, disk):
