@@ -49,6 +49,14 @@ class _Blocks:
         found = self.builder.sext(found, _INDEX) if self.narrow else found
         return self.builder.gep(self.rows, [self.builder.mul(found, self.k)])
 
+    def starts(self, place: Any, last: Any = None) -> list[Any]:
+        """Return where eight rows begin, with numbers at this place and after it.
+
+        After ``last``, if that is given, its row is repeated.
+        """
+        places = [self.builder.add(place, _number(i)) for i in range(BLOCK)]
+        return [self.start(at if last is None else self.least(at, last)) for at in places]
+
     def least(self, a: Any, b: Any) -> Any:
         return self.builder.select(self.builder.icmp_signed("<", a, b), a, b)
 
@@ -145,7 +153,7 @@ def take_block(typingctx: Any, B: Any, p: Any, A: Any, indices: Any, start: Any)
 
     def emit(context: Any, builder: Any, signature: Any, values: Any) -> Any:
         blocks = _Blocks(context, builder, signature, values)
-        starts = [blocks.start(builder.add(values[4], _number(i))) for i in range(BLOCK)]
+        starts = blocks.starts(values[4])
 
         def some(l: Any, mask: Any) -> None:
             blocks.to_columns([blocks.from_row(row, l, mask) for row in starts], l)
@@ -162,7 +170,7 @@ def put_block(typingctx: Any, B: Any, p: Any, A: Any, indices: Any, start: Any) 
 
     def emit(context: Any, builder: Any, signature: Any, values: Any) -> Any:
         blocks = _Blocks(context, builder, signature, values)
-        starts = [blocks.start(builder.add(values[4], _number(i))) for i in range(BLOCK)]
+        starts = blocks.starts(values[4])
 
         def some(l: Any, mask: Any) -> None:
             for line, row in zip(blocks.from_columns(l), starts, strict=True):
@@ -189,13 +197,8 @@ def gather_block(
         blocks = _Blocks(context, builder, signature, values)
         last = builder.add(start_, builder.sub(count_, _number(1)))
         end = builder.sub(blocks.known, _number(1))
-
-        def rows_from(place: Any, most: Any) -> list[Any]:
-            places = [builder.add(place, _number(i)) for i in range(BLOCK)]
-            return [blocks.start(blocks.least(place, most)) for place in places]
-
-        starts = rows_from(start_, last)
-        later = rows_from(builder.add(start_, _number(FURTHER)), end)
+        starts = blocks.starts(start_, last)
+        later = blocks.starts(builder.add(start_, _number(FURTHER)), end)
 
         def some(l: Any, mask: Any) -> None:
             for row in later:
