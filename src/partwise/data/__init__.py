@@ -9,7 +9,7 @@ from partwise.data.row_weighted import RowWeighted
 from partwise.data.sparse import Sparse
 from partwise.data.stored import Stored
 from partwise.data.stored_observed import StoredObserved
-from partwise.data.views import as_data
+from partwise.data.views import as_data, scaled
 from partwise.data.weighing import checked_weights, known_of_dense, known_of_sparse, listed
 
 __all__ = [
@@ -31,4 +31,5 @@ __all__ = [
     "known_of_sparse",
     "listed",
     "open_reader",
+    "scaled",
 ]

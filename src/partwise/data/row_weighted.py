@@ -9,7 +9,7 @@ from scipy import sparse
 
 from partwise.data.observed import Observed
 from partwise.data.stored import Stored
-from partwise.data.views import as_data
+from partwise.data.views import as_data, scaled
 
 __all__ = ["RowWeighted"]
 
@@ -57,15 +57,11 @@ class RowWeighted(Observed):
         """Return X with every row times a number of its own, and all times two to a power."""
         if isinstance(self.X, Stored):
             return self.X.scaled(power).scaled_rows(scales)
-        if not sparse.issparse(self.X):
-            return np.ldexp(self.X, power) * scales[:, None]
-        scaled = self.X.copy()
-        scaled.data = np.ldexp(self.X.data, power) * np.repeat(scales, np.diff(self.X.indptr))
-        return scaled
+        return scaled(self.X, power, scales)
 
     def scaled(self, power: int, weight: int = 0) -> RowWeighted:
-        scaled = self.scaled_rows(np.ones_like(self.weights), power)
-        return RowWeighted(scaled, np.ldexp(self.weights, weight))
+        X = self.scaled_rows(np.ones_like(self.weights), power)
+        return RowWeighted(X, np.ldexp(self.weights, weight))
 
     def heaviest(self) -> float:
         return 1.0

@@ -15,7 +15,7 @@ from partwise._arrays import check_entries
 from partwise._threads import each
 from partwise.data.base import Data, Index, even_blocks
 from partwise.data.readers import Reader
-from partwise.data.views import as_data
+from partwise.data.views import as_data, scaled
 
 __all__ = ["Filled", "Stored", "Summary", "Transposed", "ahead"]
 
@@ -137,14 +137,8 @@ class Stored(Data):
         block = self.reader.read(start, stop).astype(self.dtype, copy=False)
         if self.exponent == 0 and self.scales is None:
             return block
-        values = block.data if sparse.issparse(block) else block
-        values = np.ldexp(values, self.exponent)
         scales = None if self.scales is None else self.scales[start:stop]
-        if not sparse.issparse(block):
-            return values if scales is None else values * scales[:, None]
-        if scales is not None:
-            values *= np.repeat(scales, np.diff(block.indptr))
-        return sparse.csr_array((values, block.indices, block.indptr), shape=block.shape)
+        return scaled(block, self.exponent, scales)
 
     def read(self, height: int | None = None) -> Iterator[tuple[slice, Data]]:
         """Yield blocks of rows as they come from the source, in multiples of ``height`` rows."""

@@ -12,7 +12,21 @@ from partwise.data.blocks import RowBlocks
 from partwise.data.dense import Dense
 from partwise.data.sparse import Sparse
 
-__all__ = ["as_data"]
+__all__ = ["as_data", "scaled"]
+
+
+def scaled(X: Any, power: int, scales: np.ndarray | None = None) -> Any:
+    """Return an array or a matrix in compressed rows times two to a power.
+
+    ``scales`` (rows,): and every row times a number of its own. Where entries are stored is shared.
+    """
+    if not sparse.issparse(X):
+        values = np.ldexp(X, power)
+        return values if scales is None else values * scales[:, None]
+    values = np.ldexp(X.data, power)
+    if scales is not None:
+        values *= np.repeat(scales, np.diff(X.indptr))
+    return sparse.csr_array((values, X.indices, X.indptr), shape=X.shape)
 
 
 def as_data(X: Any, *, block_rows: int | None = None) -> Data:

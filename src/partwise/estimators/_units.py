@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from partwise.data import Observed, RowWeighted, Stored
+from partwise.data import Observed, RowWeighted, Stored, scaled
 
 __all__ = ["Unit"]
 
@@ -69,11 +69,7 @@ class Unit:
             return X
         if isinstance(X, Stored):
             return X.scaled(-2 * self.power)
-        if not sparse.issparse(X):
-            return np.ldexp(X, -2 * self.power)
-        scaled = X.copy()
-        scaled.data = np.ldexp(X.data, -2 * self.power)
-        return scaled
+        return scaled(X, -2 * self.power)
 
     def factor_in(self, F: np.ndarray) -> np.ndarray:
         """Return a C-ordered copy of a factor in this unit, but for the scales of rows."""
@@ -110,8 +106,8 @@ class Unit:
         if self.usual:
             return value
         with np.errstate(over="ignore", under="ignore", invalid="ignore"):
-            scaled = np.asarray(value) * np.exp2(2.0 * self.power * degree + self.weight)
-        return np.where(np.asarray(value) == 0, 0.0, scaled)[()]
+            found = np.asarray(value) * np.exp2(2.0 * self.power * degree + self.weight)
+        return np.where(np.asarray(value) == 0, 0.0, found)[()]
 
 
 def _power_of_two(exponent: float) -> float:
