@@ -150,18 +150,18 @@ class StoredObserved(Stored, Observed):
         (n, m), zeros = self.shape, np.zeros
         counts = zeros(n, np.int64), zeros(m, np.int64)
         found = _Summary(
-            np.inf,
-            -np.inf,
-            0.0,
-            self.size,
-            np.empty(n),
-            zeros(m),
-            0.0,
-            counts,
-            zeros(m),
-            0.0,
-            0.0,
-            True,
+            smallest=np.inf,
+            largest=-np.inf,
+            total=0.0,
+            nonzeros=self.size,
+            rows=np.empty(n),
+            columns=zeros(m),
+            mass=0.0,
+            counts=counts,
+            sums=zeros(m),
+            positive=0.0,
+            heaviest=0.0,
+            plain=True,
         )
         for rows, block in self.read():
             known: Any = block
@@ -174,7 +174,7 @@ class StoredObserved(Stored, Observed):
             with np.errstate(over="ignore"):  # of data that will be scaled, and summed up again
                 found.total += known.sum() / known.size * known.mass
                 squares = known.square_sums()
-            found.heaviest = max(found.heaviest, float(known.weights.max(initial=0)))
+            found.heaviest = max(found.heaviest, known.heaviest())
             found.rows[rows] = squares[0]
             found.columns += squares[1]
             found.mass += known.mass

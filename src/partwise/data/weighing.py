@@ -125,6 +125,4 @@ def listed(view: Weighted | Listed) -> Listed:
     """Return the same data as a list of their known entries."""
     if isinstance(view, Listed):
         return view
-    rows, columns = np.nonzero(view.weights)
-    known = view.array[rows, columns], view.weights[rows, columns]
-    return _in_rows(rows, columns, *known, view.shape)
+    return _in_rows(*view.entries(), view.shape)

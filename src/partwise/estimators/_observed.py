@@ -24,7 +24,7 @@ from partwise.data import (
     open_reader,
 )
 
-__all__ = ["checked_weights", "listed", "observe"]
+__all__ = ["observe"]
 
 # Of a dense matrix with a smaller share of known entries only these are visited.
 FEW = 0.2

@@ -20,9 +20,9 @@ from partwise import kernels
 from partwise._arrays import check_kind
 from partwise._errors import explain
 from partwise._threads import one_pool, side_by_side
+from partwise.data import checked_weights
 from partwise.estimators import _runs
 from partwise.estimators._checks import validated
-from partwise.estimators._observed import checked_weights
 from partwise.estimators._units import Unit
 from partwise.estimators.nmf import NMF
 from partwise.init import STARTS

@@ -17,9 +17,8 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from partwise._errors import explain
-from partwise.data import Observed, as_data
+from partwise.data import Observed, as_data, checked_weights
 from partwise.estimators import _runs
-from partwise.estimators._observed import checked_weights
 from partwise.estimators._residuals import degrees_of_freedom, sum_of_squares
 from partwise.estimators._units import Unit
 from partwise.estimators.nmf import NMF

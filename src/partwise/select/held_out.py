@@ -13,8 +13,7 @@ from sklearn.utils.validation import check_array
 
 from partwise._arrays import check_count, check_kind
 from partwise._errors import explain
-from partwise.data import as_data
-from partwise.estimators._observed import checked_weights
+from partwise.data import as_data, checked_weights
 from partwise.estimators._runs import seed_of
 
 __all__ = ["HeldOutEntries"]
