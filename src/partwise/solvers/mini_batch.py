@@ -11,7 +11,7 @@ from partwise import kernels
 from partwise.problem import Normal, Problem, Quadratics, Split
 from partwise.solvers.base import Solver, State, tied, unfolded
 from partwise.solvers.multiplicative import lift_zeros, move
-from partwise.solvers.project import project_rows
+from partwise.solvers.project import first_alone, project_rows
 from partwise.solvers.rows import observed_rows
 
 __all__ = ["Memory", "MiniBatch"]
@@ -167,9 +167,7 @@ class MiniBatch(Solver):
         elif part.quadratic:
             _sweeps(first, slice(None), F, part.normal(first), free)
         elif part.loss.quadratic:
-            alone = part.rows(slice(None), part.data)
-            alone.free = (first,)
-            alone.sweep(_sweeps, "entries")
+            first_alone(part).sweep(_sweeps, "entries")
         else:
             floor = np.full(len(F), np.finfo(F.dtype).eps * part.level, F.dtype)
             assert part.loss.powers is not None

@@ -16,7 +16,7 @@ from partwise.solvers.proximal_gradient import ProximalGradient
 from partwise.solvers.rows import observed_rows
 from partwise.solvers.signed import solve_signed
 
-__all__ = ["project_rows"]
+__all__ = ["first_alone", "project_rows"]
 
 # Updates between two looks at which rows are done.
 ROUND = 10
@@ -87,12 +87,12 @@ def _exactly(problem: Problem) -> int:
         left.append(undone)
         return value
 
-    _alone(problem).sweep(solve, "entries")
+    first_alone(problem).sweep(solve, "entries")
     return sum(left)
 
 
-def _alone(problem: Problem) -> Problem:
-    # The same problem, of which the first factor alone is to be found.
+def first_alone(problem: Problem) -> Problem:
+    """Return the same problem, of which the first factor alone is to be found."""
     part = problem.rows(slice(None), problem.data)
     part.free = problem.model.names[:1]
     return part
@@ -100,7 +100,7 @@ def _alone(problem: Problem) -> Problem:
 
 def _together(problem: Problem, tol: float, max_iter: int) -> int:
     name = problem.model.names[0]
-    part = _alone(problem)
+    part = first_alone(problem)
     # What the known factors obey is not the question here.
     part.penalties = {
         n: problem.penalties[name] if n == name else (Free(),) * (n in problem.signed)
