@@ -247,9 +247,13 @@ class Recommender(AllOrNothing, ClassNamePrefixFeaturesOutMixin, TransformerMixi
     @staticmethod
     def _known_of(data: Any) -> tuple[Any, np.ndarray]:
         # Where ratings are known, in compressed rows, and what they are.
-        users, items, values, _ = known_ratings(data)
-        ones = np.ones(len(users), np.int8)
-        return sparse.csr_array((ones, (users, items)), shape=data.shape), values
+        if data.is_sparse:
+            values, places = data.stored, (data.indices, data.indptr)
+            part: tuple[Any, ...] = (np.ones(len(values), np.int8), *places)
+        else:
+            users, items, values, _ = known_ratings(data)
+            part = np.ones(len(values), np.int8), (users, items)
+        return sparse.csr_array(part, shape=data.shape), values
 
     def _base(self, data: Any) -> float:
         if not self.non_negative:
