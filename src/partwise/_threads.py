@@ -121,15 +121,22 @@ def side_by_side(
 ) -> list[Value]:
     """Return the function's value of each item, in order, in ``n_jobs`` threads as joblib counts.
 
-    For whole fits, whose own work `each` then does one after the other: hold the pool with
-    ``one_pool(share=False)`` where there are several threads.
+    For whole fits: one after the other they have the pool, side by side nobody has it, and `each`
+    does their own work in one thread.
     """
-    if n_jobs == 1:
-        return [function(item) for item in items]
-    from joblib import Parallel, delayed
+    work = list(items)
+    if len(work) <= 1 or n_jobs == 1:
+        count = 1
+    else:
+        from joblib import effective_n_jobs
 
-    jobs = Parallel(n_jobs=n_jobs, prefer="threads")
-    return list(jobs(delayed(function)(item) for item in items))
+        count = effective_n_jobs(n_jobs)
+    with one_pool(share=count == 1):
+        if count == 1:
+            return [function(item) for item in work]
+        from joblib import Parallel, delayed
+
+        return list(Parallel(n_jobs=n_jobs, prefer="threads")(map(delayed(function), work)))
 
 
 def even_count(count: int) -> int:

@@ -10,7 +10,6 @@ from numbers import Integral
 from typing import Any
 
 import numpy as np
-from joblib import effective_n_jobs
 from scipy import sparse
 from sklearn.exceptions import ConvergenceWarning
 
@@ -364,9 +363,7 @@ class Job:
                     "All starts would be the same.",
                 )
             )
-        jobs = est.n_jobs if count > 1 and effective_n_jobs(est.n_jobs) > 1 else 1
-        with one_pool(share=jobs == 1):
-            return side_by_side(self.run, range(count), jobs)
+        return side_by_side(self.run, range(count), est.n_jobs)
 
     def factors(self, number: int, rng: np.random.Generator) -> tuple[str, dict[str, np.ndarray]]:
         """Return the name of the start of a run and its factors, in the unit of the data."""

@@ -8,7 +8,6 @@ from numbers import Integral
 from typing import Any
 
 import numpy as np
-from joblib import effective_n_jobs
 from scipy import sparse
 from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
 from sklearn.exceptions import ConvergenceWarning
@@ -19,7 +18,7 @@ from sklearn.utils.validation import _check_feature_names_in, check_is_fitted
 from partwise import kernels
 from partwise._arrays import check_kind
 from partwise._errors import explain
-from partwise._threads import one_pool, side_by_side
+from partwise._threads import side_by_side
 from partwise.data import checked_weights
 from partwise.estimators import _runs
 from partwise.estimators._checks import validated
@@ -266,10 +265,7 @@ penalty_H, verbose, shuffle, n_init, n_jobs, max_time, allow_negative
             view = est._check_data(X, reset=False, weights=weights * drawn[:, None])
             return _runs.fit_all(est, view, begin, _runs.default_solver(est), None)
 
-        several = self.n_bootstraps > 1 and effective_n_jobs(self.n_jobs) > 1
-        with one_pool(share=not several):
-            jobs = self.n_jobs if several else 1
-            found = side_by_side(refit, range(self.n_bootstraps), jobs)
+        found = side_by_side(refit, range(self.n_bootstraps), self.n_jobs)
         undone = sum(not outcome.converged for outcome in found)
         if undone and self.tol > 0:
             _runs.warn(

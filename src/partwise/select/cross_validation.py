@@ -19,7 +19,7 @@ from sklearn.utils.validation import check_array
 from partwise._arrays import check_count, check_kind
 from partwise._errors import explain
 from partwise._tables import Grouped, aligned
-from partwise._threads import one_pool, side_by_side
+from partwise._threads import side_by_side
 from partwise.data import as_data
 from partwise.estimators import NMF, MiniBatchNMF, _runs
 from partwise.losses import as_loss
@@ -258,7 +258,7 @@ def cross_val_loss(
     else:
         tasks = _with_folds(estimator, X, weights, ks, cv)
     # Around all of them: in threads of their own they would undo each other's filters.
-    with warnings.catch_warnings(), one_pool(share=n_jobs in (None, 1)):
+    with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         rows = side_by_side(lambda fit: fit(), tasks, n_jobs)
     # The splits one after the other, each with all numbers.
