@@ -94,11 +94,8 @@ def sum_of_squares(X: Any, W: np.ndarray, parts: np.ndarray) -> float:
     Cost: one pass over X, O(stored entries · k).
     """
     unit = Unit.of(X)
-    factors = {
-        "W": unit.first_in(W),
-        "H": np.ascontiguousarray(unit.factor_in(parts).T),
-    }
     data, model = as_data(unit.data_in(X)), Bilinear(len(parts))
+    factors = unit.factors_in(W, parts)
     problem = Problem(data, model, Frobenius(), factors, {"W": (), "H": ()})
     return float(unit.loss_out(2 * problem.objective(), 2.0))
 

@@ -279,10 +279,7 @@ def bind(
 def misfit(est: Any, X: Any, W: np.ndarray, components: np.ndarray) -> float:
     """Return the unpenalized divergence Σ d(X, W H) in the user's unit."""
     unit = Unit.of(X, as_loss(est.beta_loss).degree)
-    factors = {
-        "W": unit.first_in(W),
-        "H": np.ascontiguousarray(unit.factor_in(components).T),
-    }
+    factors = unit.factors_in(W, components)
     problem = bind(est, as_data(unit.data_in(X)), unit, len(components), factors)
     return float(unit.loss_out(problem.loss_value(), problem.loss.degree))
 
@@ -290,8 +287,7 @@ def misfit(est: Any, X: Any, W: np.ndarray, components: np.ndarray) -> float:
 def shares_of(X: Any, W: np.ndarray, parts: np.ndarray) -> Explained:
     """Return what W times ``parts`` (k, n_features) explains of the squares of checked data."""
     unit = Unit.of(X)
-    H = np.ascontiguousarray(unit.factor_in(parts).T)
-    return explained(as_data(unit.data_in(X)), unit.first_in(W), H)
+    return explained(as_data(unit.data_in(X)), *unit.factors_in(W, parts).values())
 
 
 def clear_unknown(problem: Problem) -> None:

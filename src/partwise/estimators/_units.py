@@ -92,6 +92,11 @@ class Unit:
         scales = self.scales[:, None]
         return np.divide(W, scales, out=np.zeros_like(W), where=scales > 0)
 
+    def factors_in(self, W: np.ndarray, components: np.ndarray) -> dict[str, np.ndarray]:
+        """Return both factors of a bilinear model, from W and components (k, n_features)."""
+        H = np.ascontiguousarray(self.factor_in(components).T)
+        return {"W": self.first_in(W), "H": H}
+
     @property
     def entry_in(self) -> float:
         """What turns an entry of X in the unit of the user into one in this unit."""
