@@ -359,7 +359,7 @@ class Job:
                     "All starts would be the same.",
                 )
             )
-        return side_by_side(self.run, range(count), est.n_jobs)
+        return side_by_side(self.run, range(count), getattr(est, "n_jobs", 1))
 
     def factors(self, number: int, rng: np.random.Generator) -> tuple[str, dict[str, np.ndarray]]:
         """Return the name of the start of a run and its factors, in the unit of the data."""
