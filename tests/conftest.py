@@ -20,7 +20,7 @@ settings.register_profile(
     max_examples=40,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
-settings.register_profile("search", deadline=None, max_examples=500)
+settings.register_profile("search", deadline=None, max_examples=2000)
 settings.load_profile("suite")
 
 # Real data that may not be shipped: checks on them skip where the folder is absent.

@@ -544,24 +544,29 @@ def test_an_exact_fit_has_its_own_value():
     assert left < 1e-12
 
 
-@pytest.mark.parametrize("share", [0.0, 0.5])
-def test_uncertainties_are_used_well(share):
-    """Zhu (2016): 300 × 400 of rank 5, noise from 2 to 50 % of the mean, entries missing."""
+@pytest.mark.parametrize(("share", "most"), [(0.0, 0.0042), (0.5, 0.007)])
+def test_uncertainties_are_used_well(share, most):
+    """Zhu (2016): 300 × 400 of rank 5, noise from 2 to 50 % of the mean, entries missing.
+
+    Few entries of the factors are large. Standard errors with weights and without are as one to
+    √(E σ² · E σ⁻²) = 3.9 if nothing bounds the factors.
+    """
     rng = np.random.default_rng(0)
-    truth = rng.gamma(1, size=(300, 5)) @ rng.gamma(1, size=(5, 400))
+    truth = rng.gamma(0.27, size=(300, 5)) @ rng.gamma(0.27, size=(5, 400))
     sigma = truth.mean() * np.exp(rng.uniform(np.log(0.02), np.log(0.5), truth.shape))
     X, known = truth + sigma * rng.standard_normal(truth.shape), rng.random(truth.shape) >= share
     how = {"allow_negative": True, "max_iter": 1000, "tol": 1e-6}
     weighted = NMF(5, **how).fit(X, weights=known / sigma**2)
     plain = NMF(5, **how).fit(np.where(known, X, np.nan))
+    judged = ~known if share else known
     error = [
-        np.linalg.norm(m.W_ @ m.components_ - truth) / np.linalg.norm(truth)
+        np.linalg.norm((m.W_ @ m.components_ - truth)[judged]) / np.linalg.norm(truth[judged])
         for m in (weighted, plain)
     ]
     free = known.sum() - 5 * (300 + 400 - 5)
     assert 0.95 < 2 * weighted.objective_ / free < 1.02
-    assert error[0] < 0.012
-    assert error[1] > 3 * error[0]
+    assert error[0] < most
+    assert error[1] > 3.2 * error[0]
 
 
 @pytest.mark.parametrize("price", [0.0, 0.2])

@@ -20,7 +20,7 @@ __all__ = ["Sparse"]
 DENSE_BLOCK = 2**20
 DENSE_PIECE = 2**15
 SPARSE_PIECE = 2e6  # operations, several times slower than those of a dense product
-# Bytes that a transposed copy may have, and as much again as two factors.
+# Bytes that a copy may have which only makes products faster.
 COPY = 1e8
 COLUMN_PIECES = 8
 
@@ -94,8 +94,7 @@ class Sparse(Data):
         if axis == 0:
             return self
         size = self.stored.nbytes + self.indices.nbytes
-        allowed = COPY + 2 * self.shape[1] * k * self.dtype.itemsize
-        if k and size > allowed and "_transposed" not in self.__dict__:
+        if k and size > COPY and "_transposed" not in self.__dict__:
             return _Columns(self, k)
         return self._transposed
 

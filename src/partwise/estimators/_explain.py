@@ -10,8 +10,12 @@ from scipy import sparse
 
 from partwise import kernels
 from partwise.data import Data
+from partwise.data.base import even_blocks
 
 __all__ = ["Explained", "explained"]
+
+# Rows that temporaries are made for at a time.
+HEIGHT = 2**14
 
 
 @dataclass
@@ -35,19 +39,40 @@ def explained(data: Data, W: np.ndarray, H: np.ndarray) -> Explained:
     """
     if not data.complete:
         return _explained_of_known(data, W, H)
-    H64 = H.astype(np.float64)
-    gram_H, gram_W = H64.T @ H64, np.zeros((H.shape[1], H.shape[1]))
-    gained, cross_H = np.empty(len(W)), np.zeros(H.shape)
-    component = np.zeros(H.shape[1])
+    gram_H, gram_W = _gram(H), np.zeros((H.shape[1], H.shape[1]))
+    gained, component = np.empty(len(W)), np.zeros(H.shape[1])
+    cross_H: np.ndarray | None = None
     for rows, block in data.stream():
-        W64 = W[rows].astype(np.float64)
-        cross_W = (block @ H).astype(np.float64)
-        cross_H += block.T @ W[rows]
-        gram_W += W64.T @ W64
-        gained[rows] = np.sum(W64 * (2 * cross_W - W64 @ gram_H), axis=1)
-        component += 2 * np.sum(W64 * cross_W, axis=0)
+        gained[rows], crossed = _gains(W[rows], block @ H, gram_H)
+        component += 2 * crossed
+        gram_W += _gram(W[rows])
+        product = block.T @ W[rows]
+        if cross_H is None:
+            cross_H = product.astype(np.float64, copy=False)
+        else:
+            cross_H += product
+    assert cross_H is not None
     component -= np.diag(gram_W) * np.diag(gram_H)
-    return _shares(data, component, gained, np.sum(H64 * (2 * cross_H - H64 @ gram_W), axis=1))
+    return _shares(data, component, gained, _gains(H, cross_H, gram_W)[0])
+
+
+def _gram(F: np.ndarray) -> np.ndarray:
+    # Fᵀ F in float64, of which no copy as large as F is made.
+    total = np.zeros((F.shape[1], F.shape[1]))
+    for rows in even_blocks(len(F), HEIGHT):
+        part = F[rows].astype(np.float64, copy=False)
+        total += part.T @ part
+    return total
+
+
+def _gains(F: np.ndarray, cross: np.ndarray, gram: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    # What each row explains, Σ F ∘ (2 cross − F gram), and the sums of columns of F ∘ cross.
+    gained, crossed = np.empty(len(F)), np.zeros(F.shape[1])
+    for rows in even_blocks(len(F), HEIGHT):
+        part, known = (A[rows].astype(np.float64, copy=False) for A in (F, cross))
+        gained[rows] = np.sum(part * (2 * known - part @ gram), axis=1)
+        crossed += np.sum(part * known, axis=0)
+    return gained, crossed
 
 
 def _explained_of_known(data: Any, W: np.ndarray, H: np.ndarray) -> Explained:

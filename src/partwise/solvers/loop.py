@@ -187,6 +187,7 @@ def run(
             verdict = _Verdict(False, f"max_time={max_time:g} s is over")
         elif len(history) > max_iter:
             verdict = _Verdict(False, f"max_iter={max_iter} iterations are done")
+    del state  # what is remembered of large factors makes room for the last look at them
     history[-1] = solver.finish(problem, history[-1], tol)
     moved = type(solver).finish is not Solver.finish
     kkt = problem.kkt() if verdict.kkt is None or moved else verdict.kkt
