@@ -16,7 +16,7 @@ from partwise.data.base import even_blocks
 from partwise.models import Bilinear
 from partwise.penalties import L1, L2, Simplex
 from partwise.problem import Problem
-from partwise.solvers import SOLVERS, CoordinateDescent, rows, run
+from partwise.solvers import SOLVERS, CoordinateDescent, run
 from partwise.solvers.rows import worth_filling
 from tests.laws.declared import LOSSES, draw_data, label
 
@@ -482,11 +482,10 @@ def filled_problem(k, dtype=np.float64, order="C", share=0.9, obeyed=None):
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 @pytest.mark.parametrize("order", ["C", "F"])
 @pytest.mark.parametrize("obeyed", [(), (L1(0.2), L2(0.5))], ids=["", "L1+L2"])
-def test_missing_entries_may_be_filled_by_their_model(dtype, order, obeyed, monkeypatch):
+def test_missing_entries_may_be_filled_by_their_model(dtype, order, obeyed):
     """Many components of nearly complete data: one Gram matrix serves all rows."""
     problem = filled_problem(24, dtype, order, obeyed={"W": obeyed, "H": obeyed})
-    assert worth_filling(problem.data, 24)
-    monkeypatch.setattr(rows, "BLOCK", 1000)  # some blocks
+    assert worth_filling(problem.data, 24, bold=False)
     start = problem.objective()
     result = run(problem, CoordinateDescent(), tol=0, max_iter=60)
     history = result.objective_history
@@ -528,10 +527,88 @@ def test_what_is_filled_does_not_depend_on_what_stands_there():
 
 def test_only_binary_weights_of_nearly_complete_data_are_filled():
     problem = filled_problem(24)
-    assert not worth_filling(problem.data, 4)
-    assert not worth_filling(filled_problem(24, share=0.25).data, 24)
+    assert not worth_filling(problem.data, 4, bold=False)
+    assert not worth_filling(filled_problem(24, share=0.25).data, 24, bold=False)
+    assert not worth_filling(filled_problem(24, share=0.9).data, 24, bold=True)  # too few of a row
     double = Weighted(problem.data.array, 2 * problem.data.weights)
-    assert not worth_filling(double, 24)
+    assert not worth_filling(double, 24, bold=False)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("shape", [(1, 1), (3, 5), (6, 16), (13, 70), (101, 600), (40, 1030)])
+@pytest.mark.parametrize("k", [1, 3, 20])
+def test_what_is_left_of_known_entries(shape, k, dtype):
+    """Whole tiles, edges, fewer rows than a tile, and columns from the middle of an array."""
+    rng = np.random.default_rng(0)
+    rows, columns = shape
+    X = rng.random((rows, columns + 2)).astype(dtype)[:, 1:-1]
+    known = (rng.random((rows, columns + 3)) < 0.6).astype(np.uint8)[:, 2:-1]
+    X[known == 0] = np.nan  # never looked at
+    W, H = rng.random((rows, k)).astype(dtype), rng.random((columns, k)).astype(dtype)
+    left = np.where(known > 0, X - W.astype(float) @ H.T.astype(float), 0)
+    along, turned = np.full((rows, k), np.nan, dtype), np.full((columns, k), np.nan, dtype)
+    kernels.left_along_rows(X, known, W, H, along)
+    kernels.left_turned(X, known, W, H, turned)
+    how = {"rtol": 1e-9, "atol": 1e-11} if dtype is np.float64 else {"rtol": 1e-3, "atol": 1e-3}
+    np.testing.assert_allclose(along, left @ H, **how)
+    np.testing.assert_allclose(turned, left.T @ W, **how)
+    squares = kernels.left_of_known(X, known, W, H)
+    assert squares == pytest.approx(np.sum(left**2), rel=how["rtol"])
+
+
+def holed(k, hole):
+    """Localized parts; entries are missing at random, or one stretch of each row is."""
+    rng = np.random.default_rng(1)
+    centres = rng.uniform(0, 200, (k, 1))
+    X = rng.gamma(1, size=(300, k)) @ np.exp(-(((np.arange(200) - centres) / 15) ** 2))
+    known = rng.random(X.shape) < 0.6
+    if hole:
+        first = rng.integers(0, 120, (300, 1))
+        known = (np.arange(200) < first) | (np.arange(200) >= first + 80)
+    return (X + 0.01 * rng.random(X.shape)) * known, known.astype(float)
+
+
+@pytest.mark.parametrize("hole", [False, True])
+def test_one_gram_matrix_serves_rows_that_miss_entries_at_random(hole):
+    """Where a stretch is missing components are hidden, and rows have matrices of their own."""
+    k = 8
+    data = Weighted(*holed(k, hole))
+    assert worth_filling(data, k, bold=True)
+    rng = np.random.default_rng(0)
+    factors = {"W": rng.random((300, k)), "H": rng.random((200, k))}
+
+    def problem():
+        own = {name: F.copy() for name, F in factors.items()}
+        return Problem(data, Bilinear(k), losses.Frobenius(), own)
+
+    solver = CoordinateDescent()
+    bound = problem()
+    state = solver.start(bound, None)
+    assert state.bold
+    history = [solver.step(bound, state) for _ in range(150)]
+    assert (np.diff(history) <= 1e-9 * np.abs(history[:-1])).all()
+    assert state.bold != hole
+    if not hole:
+        exact = run(problem(), Unfilled(), tol=0, max_iter=150)
+        assert history[-1] <= 1.1 * exact.objective
+
+
+def test_a_bold_step_that_raises_the_objective_is_undone():
+    """And no other one is taken; extrapolation rests for an iteration."""
+    problem = filled_problem(4)
+    solver = CoordinateDescent()
+    state = solver.start(problem, None)
+    state.bold = True
+    state.begin(problem)
+    first = state.judge(problem, 2.0)
+    before = {name: F.copy() for name, F in problem.factors.items()}
+    state.begin(problem)
+    problem.factors["W"] += 1
+    problem.factors["H"] += 1
+    assert state.judge(problem, 3.0) == first == 2.0
+    assert not state.bold
+    for name, F in problem.factors.items():
+        np.testing.assert_array_equal(F, before[name])
 
 
 def test_an_exact_fit_has_its_own_value():

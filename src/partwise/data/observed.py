@@ -189,7 +189,7 @@ class Weighted(Held, Dense):
         part = Weighted._of(self.array[index], self.weights[index])
         part.__dict__.update(binary=self.binary, row_squares=self.row_squares[index])
         if self.binary:
-            part.__dict__.update(mask=self.mask[index])
+            part.__dict__.update(mask=self.mask[index], shares=self.shares[index])
         return part
 
     @property
@@ -209,6 +209,11 @@ class Weighted(Held, Dense):
     def mask(self) -> np.ndarray:
         """1 where entries are known, 0 elsewhere, in a byte each."""
         return np.asarray(self.weights > 0).view(np.uint8)
+
+    @cached_property
+    def shares(self) -> np.ndarray:
+        """The share of its entries that is known of each row."""
+        return np.asarray((self.weights > 0).mean(axis=1))
 
     @cached_property
     def row_squares(self) -> np.ndarray:

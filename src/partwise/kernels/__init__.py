@@ -30,12 +30,12 @@ _FILES = {
         "row_residuals",
     ),
     "greedy": ("greedy_updates",),
+    "left": ("left_along_rows", "left_of_known", "left_turned"),
     "mixed": ("mixed_rows",),
     "multiplicative": ("multiplicative_update",),
     "newton": ("newton_dense", "newton_sparse"),
     "nnls": ("solve_rows",),
     "observed": (
-        "left_of_known",
         "observed_by_products",
         "observed_dense",
         "observed_sparse",

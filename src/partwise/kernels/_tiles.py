@@ -17,7 +17,15 @@ from numba.extending import intrinsic
 
 from partwise.kernels._lines import CONTRACT, _Lines
 
-__all__ = ["COLUMNS", "ROWS", "add_turned_tile", "tile_bytes", "write_half_tile", "write_tile"]
+__all__ = [
+    "COLUMNS",
+    "ROWS",
+    "add_turned_tile",
+    "tile_bytes",
+    "write_half_tile",
+    "write_left_tile",
+    "write_tile",
+]
 
 
 class _Registers(NamedTuple):
@@ -69,6 +77,27 @@ class _Tile(_Lines):
     def pointer(self, address: Any, kind: Any) -> Any:
         return self.builder.inttoptr(address, kind.as_pointer())
 
+    def product(
+        self, X: int, first: Any, j: Any, P: int, count: Any, vectors: int, p: Any = None
+    ) -> list[Any]:
+        """Return `variable` for ``X[first : first + ROWS, j : j + count] @ P[p : p + count]``."""
+        builder, along = self.builder, self.stride(X, 1)
+        corner = builder.add(self.address(X), builder.mul(j, along))
+        rows = [builder.add(first, self.number(r)) for r in range(ROWS)]
+        starts = [builder.add(corner, builder.mul(row, self.stride(X, 0))) for row in rows]
+        totals = [[self.variable(self.constant(0.0)) for _ in range(vectors)] for _ in starts]
+        with cgutils.for_range(builder, count) as loop:
+            at = loop.index if p is None else builder.add(loop.index, p)
+            start = builder.mul(at, self.number(COLUMNS))
+            lines = [self.load(P, builder.add(start, self.number(c))) for c in range(vectors)]
+            offset = builder.mul(loop.index, along)
+            for begin, row in zip(starts, totals, strict=True):
+                weight = builder.load(self.pointer(builder.add(begin, offset), self.scalar))
+                spread = self.spread(weight)
+                for place, line in zip(row, lines, strict=True):
+                    self.add_product(place, spread, line)
+        return totals
+
     def add_product(self, place: Any, weight: Any, line: Any) -> None:
         product = self.builder.fmul(weight, line, flags=CONTRACT)
         self.builder.store(self.builder.fadd(self.builder.load(place), product, CONTRACT), place)
@@ -80,20 +109,7 @@ def _tile_writer(vectors: int) -> Any:
         def emit(context: Any, builder: Any, signature: Any, values: Any) -> Any:
             S_, X_, first_, j_, P_, count = values
             tile = _Tile(context, builder, signature, [S_, X_, P_])
-            along = tile.stride(1, 1)
-            corner = builder.add(tile.address(1), builder.mul(j_, along))
-            rows = [builder.add(first_, tile.number(r)) for r in range(ROWS)]
-            starts = [builder.add(corner, builder.mul(row, tile.stride(1, 0))) for row in rows]
-            totals = [[tile.variable(tile.constant(0.0)) for _ in range(vectors)] for _ in starts]
-            with cgutils.for_range(builder, count) as loop:
-                start = builder.mul(loop.index, tile.number(COLUMNS))
-                lines = [tile.load(2, builder.add(start, tile.number(c))) for c in range(vectors)]
-                offset = builder.mul(loop.index, along)
-                for begin, row in zip(starts, totals, strict=True):
-                    weight = builder.load(tile.pointer(builder.add(begin, offset), tile.scalar))
-                    spread = tile.spread(weight)
-                    for place, line in zip(row, lines, strict=True):
-                        tile.add_product(place, spread, line)
+            totals = tile.product(1, first_, j_, 2, count, vectors)
             for r, row in enumerate(totals):
                 for c, place in enumerate(row):
                     tile.store(builder.load(place), 0, tile.number(COLUMNS * r + c))
@@ -108,6 +124,51 @@ def _tile_writer(vectors: int) -> Any:
 # the first half of them.
 write_tile = _tile_writer(COLUMNS)
 write_half_tile = _tile_writer(COLUMNS // 2)
+
+
+@intrinsic
+def write_left_tile(
+    typingctx: Any,
+    R: Any, to: Any, L: Any, i: Any, P: Any, p: Any, X: Any, known: Any, x: Any, j: Any,
+) -> Any:  # fmt: skip
+    """Write ``known ∘ (X − L[i : i + ROWS] @ P[p : p + k])``, of a tile, into R.
+
+    The tile of X is that from row x and column j on, that of R the one from column ``to`` on.
+    Entries of a row of X, of R (ROWS, columns) and of ``known``, of one byte each, follow each
+    other in memory; P (rows, tile) is in C order, L (rows, k) in any. The result is zero where
+    ``known`` is.
+    """
+
+    def emit(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        R_, to_, L_, i_, P_, p_, X_, known_, x_, j_ = values
+        tile = _Tile(context, builder, signature, [R_, L_, P_, X_, known_])
+        count = builder.extract_value(tile.arrays[1].shape, 1)
+        totals = tile.product(1, i_, tile.number(0), 2, count, COLUMNS, p_)
+        byte = ir.VectorType(ir.IntType(8), tile.width)
+
+        def start(array: int, row: Any) -> Any:
+            return builder.add(tile.address(array), builder.mul(row, tile.stride(array, 0)))
+
+        def vector_at(row: Any, column: Any) -> Any:
+            place = builder.add(row, builder.mul(column, tile.number(tile.size)))
+            return tile.pointer(place, tile.vector)
+
+        for r, row in enumerate(totals):
+            place = builder.add(x_, tile.number(r))
+            of_x, of_known, of_r = start(3, place), start(4, place), start(0, tile.number(r))
+            for c, total in enumerate(row):
+                at = builder.add(j_, tile.number(c * tile.width))
+                x = builder.load(vector_at(of_x, at), align=tile.size)
+                told = builder.load(tile.pointer(builder.add(of_known, at), byte), align=1)
+                there = builder.icmp_unsigned("!=", told, ir.Constant(byte, [0] * tile.width))
+                rest = builder.fsub(x, builder.load(total))
+                line = builder.select(there, rest, tile.constant(0.0))
+                shift = builder.add(to_, tile.number(c * tile.width))
+                builder.store(line, vector_at(of_r, shift), align=tile.size)
+        return context.get_dummy_value()
+
+    place = types.int64
+    return types.void(R, place, L, place, P, place, X, known, place, place), emit
 
 
 @intrinsic

@@ -10,7 +10,6 @@ from partwise.kernels._rows import gathered, room_for, table_for, turned
 from partwise.kernels.nnls import solve_rows
 
 __all__ = [
-    "left_of_known",
     "observed_by_products",
     "observed_dense",
     "observed_sparse",
@@ -217,24 +216,6 @@ def observed_sparse(  # type: ignore[no-untyped-def]
         total += value
         undone += left
     return total, undone
-
-
-@compiled(error_model="numpy", fastmath=FAST)
-def left_of_known(left, X, known):  # type: ignore[no-untyped-def]
-    """Replace a model by what is left of X, zero where it is not known; return its squares' sum.
-
-    All are of one shape. The sum is formed in float64. Cost O(entries).
-    """
-    rows, columns = left.shape
-    total = 0.0
-    for i in range(rows):
-        row = 0.0
-        for j in range(columns):
-            rest = X.dtype.type(known[i, j]) * (X[i, j] - left[i, j])
-            left[i, j] = rest
-            row += np.float64(rest) * np.float64(rest)
-        total += row
-    return total
 
 
 @compiled(error_model="numpy")

@@ -10,6 +10,7 @@ from partwise.kernels._compile import compiled
 from partwise.kernels.places import (
     ACTIVE,
     BEFORE,
+    BOLD,
     BOUND,
     ITERATION,
     OBJECTIVE,
@@ -39,9 +40,15 @@ def set_out(pace):  # type: ignore[no-untyped-def]
 def settle(pace, objective):  # type: ignore[no-untyped-def]
     """End an iteration that led to an objective; return whether it has to be undone.
 
-    Only an extrapolated step is undone. ``pace[OBJECTIVE]`` is then that of the step before.
+    A step is undone if it was extrapolated, or bold: there is no bold one any more then.
+    ``pace[OBJECTIVE]`` is that of the step before.
     """
     lowest = pace[OBJECTIVE]
+    told = objective > lowest and objective - lowest > pace[SLACK] * abs(lowest)
+    if told and pace[BOLD] != 0 and pace[ACTIVE] == 0:
+        pace[BOLD] = 0
+        pace[RESTING] = 1
+        return True
     if objective > lowest and pace[ACTIVE] != 0:
         pace[BOUND] = pace[BEFORE]
         pace[WEIGHT] /= ETA
@@ -53,7 +60,6 @@ def settle(pace, objective):  # type: ignore[no-untyped-def]
         pace[BOUND] = min(1.0, GAMMA_BOUND * pace[BOUND])
     pace[RESTING] = 0
     # A rise beyond rounding, which a step without extrapolation should not bring, is told.
-    told = objective > lowest and objective - lowest > pace[SLACK] * abs(lowest)
     pace[OBJECTIVE] = objective if told else min(objective, lowest)
     return False
 

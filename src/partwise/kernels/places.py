@@ -5,6 +5,7 @@ from __future__ import annotations
 __all__ = [
     "ACTIVE",
     "BEFORE",
+    "BOLD",
     "BOUND",
     "ITERATION",
     "OBJECTIVE",
@@ -18,9 +19,10 @@ __all__ = [
 
 # Weight of the next extrapolation and its bound, the weight of the last one that went well, the
 # weight in use (0: none), whether the last step was undone, iterations done, the first of them
-# that are not extrapolated, the lowest objective, and by how much of itself rounding may raise it.
-WEIGHT, BOUND, BEFORE, ACTIVE, RESTING, ITERATION, PLAIN, OBJECTIVE, SLACK = range(9)
-SIZE = 9
+# that are not extrapolated, the lowest objective, by how much of itself rounding may raise it, and
+# whether a step may raise it that is not extrapolated.
+WEIGHT, BOUND, BEFORE, ACTIVE, RESTING, ITERATION, PLAIN, OBJECTIVE, SLACK, BOLD = range(10)
+SIZE = 10
 
 # The objective is compared with that of so many iterations ago: a single iteration of an
 # extrapolated method may be slow by chance.

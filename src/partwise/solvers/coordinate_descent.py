@@ -11,10 +11,11 @@ import numpy as np
 from partwise import kernels
 from partwise._threads import each, held
 from partwise.data import Dense, Sparse
+from partwise.kernels.places import WINDOW
 from partwise.problem import CANCELLATION, Entries, Normal, Problem
 from partwise.solvers.base import Solver, Watch, affordable, not_quadratic, tied, unfolded
 from partwise.solvers.momentum import Momentum, only_signs
-from partwise.solvers.rows import filled_rows, observed_rows, worth_filling
+from partwise.solvers.rows import alike, filled_rows, observed_rows, worth_filling
 from partwise.solvers.signed import solve_signed
 
 __all__ = ["CoordinateDescent"]
@@ -96,11 +97,14 @@ class CoordinateDescent(Solver):
         )
         state = Momentum(plain=PLAIN_PENALIZED if penalized else PLAIN, rng=rng)
         if self.extrapolate and (problem.quadratic or not problem.signed or _held(problem)):
-            state.prepare(problem)
+            k, may_fill = problem.model.n_components, self.fill and not problem.quadratic
+            state.prepare(problem, bold=may_fill and worth_filling(problem.data, k, bold=True))
         return state
 
     def step(self, problem: Problem, state: Momentum) -> float:
         order = np.arange(problem.model.n_components)
+        if state.bold and state.iteration % WINDOW == state.plain:
+            state.bold = _alike(problem)
         if self.shuffle:
             order = state.rng.permutation(order)
         sweeps = _Sweeps(self, problem, state, order, plain=state.early)
@@ -143,6 +147,14 @@ def _held(problem: Problem) -> bool:
     return all(np.all(np.diag(problem.penalized(name, none).gram) > 0) for name in problem.free)
 
 
+def _alike(problem: Problem) -> bool:
+    # Whether what is known of rows and of columns says the same of all components.
+    product = problem.model.as_product(problem.factors)
+    assert product is not None
+    mask = problem.data.mask  # type: ignore[attr-defined]
+    return alike(mask, product[1]) and alike(mask.T, product[0])
+
+
 @dataclass
 class _Sweeps:
     """The update of one iteration, for rows of a factor or for all of them in one call."""
@@ -165,7 +177,7 @@ class _Sweeps:
     def filled(self) -> bool:
         """Missing entries are replaced by their model."""
         fills = self.solver.fill and not self.exact
-        return fills and worth_filling(self.problem.data, len(self.order))
+        return fills and worth_filling(self.problem.data, len(self.order), bold=self.state.bold)
 
     def limits(self, name: str) -> tuple[int, float]:
         """Return the sweeps over a row, at most, and the change after which they end."""
@@ -200,7 +212,8 @@ class _Sweeps:
             np.maximum(F, 0, out=F)
         how = (F, entries, free, self.order, self.limits(name))
         if self.filled and not signed:
-            value = filled_rows(*how, judge=name == self.problem.free[-1])
+            judge = name == self.problem.free[-1]
+            value = filled_rows(*how, bold=self.state.bold, judge=judge)
         else:
             value = observed_rows(*how, exact=self.exact, signed=signed)[0]
         self.state.follow(name, rows, F)

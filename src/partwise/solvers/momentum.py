@@ -87,11 +87,25 @@ class Momentum(State):
         return bool(self.pace[places.ITERATION] < self.plain)
 
     @property
+    def iteration(self) -> int:
+        """Iterations that were begun."""
+        return int(self.pace[places.ITERATION])
+
+    @property
     def idle(self) -> bool:
         """Nothing is extrapolated in this run."""
         return not self.accepted
 
-    def prepare(self, problem: Problem) -> None:
+    @property
+    def bold(self) -> bool:
+        """Steps that are not extrapolated may raise the objective; they are undone then."""
+        return bool(self.pace[places.BOLD])
+
+    @bold.setter
+    def bold(self, value: bool) -> None:
+        self.pace[places.BOLD] = value
+
+    def prepare(self, problem: Problem, *, bold: bool = False) -> None:
         """Make room for what is remembered, for more than one factor that moves."""
         eps = float(np.finfo(problem.data.dtype).eps)
         self.pace[places.SLACK] = 10 * eps / CANCELLATION[problem.data.dtype.char]
@@ -101,6 +115,7 @@ class Momentum(State):
             self.accepted = {name: problem.factors[name].copy() for name in others}
             self.solved = {name: problem.factors[name].copy() for name in others}
             self.kept = problem.factors[last].copy()
+            self.bold = bold
             self.steadied = self.steadied and only_signs(problem)
 
     def begin(self, problem: Problem) -> None:

@@ -10,7 +10,7 @@ from partwise import kernels
 from partwise.problem import CANCELLATION, Entries, Quadratics
 from partwise.solvers.quadratics import quadratic_rows
 
-__all__ = ["filled_rows", "observed_rows", "worth_filling"]
+__all__ = ["alike", "filled_rows", "observed_rows", "worth_filling"]
 
 # Up to so many components the Gram matrix of every row of dense data costs less than two sweeps
 # over its entries.
@@ -18,24 +18,50 @@ FEW = 32
 # Sweeps over entries, at most: each costs as much as a product with X.
 REPEATS = 2
 # Costs of an iteration on all of X, per entry, by what k components took on 2000 × 1000: of one
-# that fills, of products with pairs of columns, and of two sweeps over entries.
-FILLING, PAIRS, SWEEPING = (72, 4.2), 3, 23
-# Entries of X that are filled at a time.
-BLOCK = 2**17
+# that fills, of products with pairs of columns, and of sweeps over entries.
+FILLING, PAIRS, SWEEPING = (60, 7), (47, 3), 46
+# Known entries of a row, for each component, from which on their share may be near enough.
+ENOUGH = 4
+# Rows that are looked at, and the least part of what their share says that the curvature of half of
+# them has in every direction: steps of (1 − √(1 / ENOUGH))² are the shortest at random.
+SAMPLE, LEAST = 8, 0.2
 # Numbers in a table of all products of two columns.
 TABLE = 2**22
 
 
-def worth_filling(data: Any, k: int) -> bool:
-    """Return whether missing entries of dense data are best replaced by their model.
+def worth_filling(data: Any, k: int, *, bold: bool) -> bool:
+    """Return whether dense data with missing entries are best served by one Gram matrix.
 
-    The minimum of the quadratic above the loss that this gives is found at the speed of matrix
-    products. Where few entries are known it takes as many more iterations as they are fewer.
+    See `filled_rows`, which works at the speed of matrix products. Unless ``bold`` it takes as
+    many more iterations as fewer entries are known.
     """
     if data.is_sparse or not data.binary:
         return False
     share: float = data.mass / data.size
-    return FILLING[0] + FILLING[1] * k < share * k * (k + PAIRS if k <= FEW else SWEEPING)
+    filling = float(FILLING[0] + FILLING[1] * k)
+    if not bold:
+        filling /= share
+    elif share * min(data.shape) < ENOUGH * k:
+        return False
+    return filling < (PAIRS[0] + k * (k + PAIRS[1]) if k <= FEW else SWEEPING * k)
+
+
+def alike(mask: np.ndarray, A: np.ndarray) -> bool:
+    """Return whether Gram matrices of known entries of rows are near their share of that of all.
+
+    They are not where holes hide some components and spare others. Looks at a few rows; cost
+    O(columns · k²).
+    """
+    values, vectors = np.linalg.eigh((A.T @ A).astype(np.float64))
+    wide = values > np.finfo(A.dtype).eps * len(A) * values[-1]
+    if not wide.any():
+        return True
+    white = A @ (vectors[:, wide] / np.sqrt(values[wide]))
+    least = []
+    for row in mask[np.linspace(0, len(mask) - 1, SAMPLE).astype(np.intp)]:
+        seen = white[row > 0]
+        least.append(np.linalg.eigvalsh(seen.T @ seen)[0] * len(row) / max(1, len(seen)))
+    return float(np.median(least)) >= LEAST
 
 
 def filled_rows(
@@ -45,41 +71,42 @@ def filled_rows(
     order: np.ndarray,
     limits: tuple[int, float],
     *,
+    bold: bool,
     judge: bool,
 ) -> float:
-    """Sweep over rows of a factor in place, with the model in place of what is missing.
+    """Sweep over rows of a factor in place, with one Gram matrix for all of them.
 
-    ``limits`` are those of `observed_rows`. Returns half the squares that are left of the known
-    entries, or 0 unless ``judge``. Cost two products with X, or three, and O(rows · k²) per sweep.
+    ``limits`` are those of `observed_rows`. The quadratic of a row has its own slope, and its
+    curvature is that of all entries of X, which is above that of the known ones: the model stands
+    in place of what is missing. If ``bold`` it is the share of the known entries in that, which is
+    near what they have where they are missing at random, and the objective may rise. Returns
+    half the squares that are left of the known entries, or 0 unless ``judge``. Cost two products
+    with X, or three, and O(rows · k²) per sweep.
 
     Source: Zhang, Wang, Ford & Makedon (2006), SIAM Data Mining, 549-553, section 3 (EM).
     """
     data: Any = entries.data
-    A = np.ascontiguousarray(entries.design)
-    gram = kernels.gram(A)
-    shifted = gram + F.dtype.type(entries.curve) * np.eye(len(gram), dtype=F.dtype)
-    slope = entries.slope[0].astype(F.dtype)
-    total = 0.0
-    height = min(len(F), max(1, BLOCK // len(A)))
+    A, slope = np.ascontiguousarray(entries.design), entries.slope[0].astype(F.dtype)
     turned = data.array.strides[0] < data.array.strides[-1]  # columns follow each other
-    room = np.empty(height * len(A), F.dtype)
-
-    def left(rows: slice) -> tuple[np.ndarray, float]:
-        # x − f Aᵀ where x is known, in the memory layout of x, and the sum of its squares.
-        sides = data.array[rows], data.mask[rows]
-        a, b = (A, F[rows]) if turned else (F[rows], A)
-        found = np.matmul(a, b.T, out=room[: len(a) * len(b)].reshape(len(a), len(b)))
-        squares = kernels.left_of_known(found, *(side.T if turned else side for side in sides))
-        return (found.T if turned else found), float(squares)
-
-    for start in range(0, len(F), height):
-        rows = slice(start, start + height)
-        cross = kernels.dense_product(left(rows)[0], A) + F[rows] @ gram - slope
-        open_ = free[rows] if free.shape[0] else free
-        kernels.coordinate_sweeps(F[rows], shifted, cross, order, open_, *limits)
-        if judge:
-            total += 0.5 * left(rows)[1]
-    return total
+    X, known = (data.array.T, data.mask.T) if turned else (data.array, data.mask)
+    share = np.ones((1, 1), F.dtype)
+    if bold:
+        share = np.maximum(data.shares, 1 / len(A)).astype(F.dtype)[:, None]
+    cross = np.empty_like(F)
+    if turned:
+        kernels.left_turned(X, known, A, F, cross)
+    else:
+        kernels.left_along_rows(X, known, F, A, cross)
+    curve = F.dtype.type(entries.curve)
+    gram = kernels.gram(A) + curve / share.min() * np.eye(len(slope), dtype=F.dtype)
+    cross -= slope + curve * F
+    cross /= share
+    cross += F @ gram
+    kernels.coordinate_sweeps(F, gram, cross, order, free, *limits)
+    if not judge:
+        return 0.0
+    sides = (A, F) if turned else (F, A)
+    return 0.5 * float(kernels.left_of_known(X, known, *sides))
 
 
 def observed_rows(

@@ -1,0 +1,163 @@
+"""What a model leaves of the known entries of dense data, and its products with a factor.
+
+It is formed tile by tile, and used while it is in the innermost cache.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from partwise.kernels._compile import compiled
+from partwise.kernels._rows import room_for
+from partwise.kernels._tiles import ROWS, add_turned_tile, tile_bytes, write_left_tile, write_tile
+
+__all__ = ["left_along_rows", "left_of_known", "left_turned"]
+
+FAST = {"contract", "nsz", "reassoc"}
+TILE = tile_bytes()
+STRETCH = 512  # columns of X that are at work together
+PANEL = 2**16  # bytes of what is added up for some columns of X
+
+
+@compiled(error_model="numpy")
+def _packed(A, first, count):  # type: ignore[no-untyped-def]
+    # Rows of A (columns, k) from ``first`` on as tiles of k rows each, zero beyond.
+    k = A.shape[1]
+    tile = TILE // A.itemsize
+    parts = (count + tile - 1) // tile
+    P = room_for(parts * k * tile, A).reshape(parts * k, tile)
+    for p in range(count):
+        for l in range(k):
+            P[p // tile * k + l, p % tile] = A[first + p, l]
+    return P
+
+
+@compiled(error_model="numpy")
+def _enough(L):  # type: ignore[no-untyped-def]
+    # L, with rows of zeros if a tile has more of them.
+    if len(L) >= ROWS:
+        return L
+    more = np.zeros((ROWS, L.shape[1]), L.dtype)
+    more[: len(L)] = L
+    return more
+
+
+@compiled(error_model="numpy")
+def _put_edge(R, to, L, i, P, p, X, known, j):  # type: ignore[no-untyped-def]
+    # As `write_left_tile` where X ends within the tile.
+    rows, columns = X.shape
+    tile = P.shape[1]
+    few, told = np.zeros((ROWS, tile), X.dtype), np.zeros((ROWS, tile), np.uint8)
+    for r in range(min(ROWS, rows - i)):
+        for c in range(min(tile, columns - j)):
+            few[r, c] = X[i + r, j + c]
+            told[r, c] = known[i + r, j + c]
+    write_left_tile(R, to, L, i, P, p, few, told, 0, 0)
+
+
+@compiled(error_model="numpy")
+def left_along_rows(X, known, F, A, out):  # type: ignore[no-untyped-def]
+    """Write ``(known ∘ (X − F Aᵀ)) A`` into ``out`` (rows, k).
+
+    X and ``known``, of bytes 0 or 1, (rows, columns) have the entries of a row side by side; F
+    (rows, k) and A (columns, k) are in C order. Cost twice that of a product with X, no temporary
+    of its size.
+    """
+    rows, columns = X.shape
+    k = A.shape[1]
+    tile = TILE // A.itemsize
+    height = min(columns, STRETCH)
+    parts = (k + tile - 1) // tile
+    length = (height + tile - 1) // tile * tile
+    S = room_for(ROWS * tile, A).reshape(ROWS, tile)
+    panel = room_for(ROWS * length, A).reshape(ROWS, length)
+    B = room_for(parts * height * tile, A).reshape(parts, height, tile)
+    L = _enough(F)
+    out[:] = 0
+    for first in range(0, columns, height):
+        count = min(height, columns - first)
+        P = _packed(A, first, count)
+        for p in range(count):
+            for l in range(k):
+                B[l // tile, p, l % tile] = A[first + p, l]
+        for done in range(0, rows, ROWS):
+            # The last tile begins earlier, over rows that are done.
+            start = max(0, min(done, rows - ROWS))
+            whole = start + ROWS <= rows
+            for j in range(0, count, tile):
+                p = j // tile * k
+                if whole and first + j + tile <= columns:
+                    write_left_tile(panel, j, L, start, P, p, X, known, start, first + j)
+                else:
+                    _put_edge(panel, j, L, start, P, p, X, known, first + j)
+            for part in range(parts):
+                l = part * tile
+                write_tile(S, panel, 0, 0, B[part], count)
+                for r in range(done - start, min(ROWS, rows - start)):
+                    for c in range(min(tile, k - l)):
+                        out[start + r, l + c] += S[r, c]
+
+
+@compiled(error_model="numpy")
+def left_turned(X, known, A, F, out):  # type: ignore[no-untyped-def]
+    """Write ``(known ∘ (X − A Fᵀ))ᵀ A`` into ``out`` (columns, k).
+
+    X and ``known`` as in `left_along_rows`; A (rows, k) and F (columns, k) are in C order. Cost
+    twice that of a product with X, no temporary of its size.
+    """
+    rows, columns = X.shape
+    k = A.shape[1]
+    tile = TILE // A.itemsize
+    most = max(tile, PANEL // (k * A.itemsize) // tile * tile)
+    # One more tile, since rows of T at a distance of a power of two share a place in the cache.
+    T = room_for(k * (most + tile), A).reshape(k, most + tile)
+    R = room_for(ROWS * tile, A).reshape(ROWS, tile)
+    B = np.empty((ROWS, k), A.dtype)  # rows of A of a tile, zero where they were done before
+    L = _enough(A)
+    for first in range(0, columns, most):
+        count = min(most, columns - first)
+        P = _packed(F, first, count)
+        T[:] = 0
+        for done in range(0, rows, ROWS):
+            start = max(0, min(done, rows - ROWS))
+            whole = start + ROWS <= rows
+            for l in range(k):
+                for r in range(ROWS):
+                    B[r, l] = 0 if r < done - start else L[start + r, l]
+            for j in range(0, count, tile):
+                p = j // tile * k
+                if whole and first + j + tile <= columns:
+                    write_left_tile(R, 0, L, start, P, p, X, known, start, first + j)
+                else:
+                    _put_edge(R, 0, L, start, P, p, X, known, first + j)
+                add_turned_tile(T, j, R, 0, 0, B)
+        for j in range(count):
+            for l in range(k):
+                out[first + j, l] = T[l, j]
+
+
+@compiled(error_model="numpy", fastmath=FAST)
+def left_of_known(X, known, A, F):  # type: ignore[no-untyped-def]
+    """Return the sum of squares of ``known ∘ (X − A Fᵀ)`` in float64; see `left_turned`."""
+    rows, columns = X.shape
+    k = A.shape[1]
+    tile = TILE // A.itemsize
+    R = room_for(ROWS * tile, A).reshape(ROWS, tile)
+    L = _enough(A)
+    total = 0.0
+    for first in range(0, columns, STRETCH):
+        count = min(STRETCH, columns - first)
+        P = _packed(F, first, count)
+        for done in range(0, rows, ROWS):
+            start = max(0, min(done, rows - ROWS))
+            whole = start + ROWS <= rows
+            for j in range(0, count, tile):
+                p = j // tile * k
+                if whole and first + j + tile <= columns:
+                    write_left_tile(R, 0, L, start, P, p, X, known, start, first + j)
+                else:
+                    _put_edge(R, 0, L, start, P, p, X, known, first + j)
+                for r in range(done - start, ROWS):
+                    for c in range(tile):
+                        total += np.float64(R[r, c]) * np.float64(R[r, c])
+    return total
