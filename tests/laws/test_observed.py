@@ -556,23 +556,23 @@ def test_what_is_left_of_known_entries(shape, k, dtype):
     assert squares == pytest.approx(np.sum(left**2), rel=how["rtol"])
 
 
-def holed(k, hole):
-    """Localized parts; entries are missing at random, or one stretch of each row is."""
+def holed(k, holes_in):
+    """Localized parts; entries are missing at random, more or less by column, or by stretches."""
     rng = np.random.default_rng(1)
     centres = rng.uniform(0, 200, (k, 1))
     X = rng.gamma(1, size=(300, k)) @ np.exp(-(((np.arange(200) - centres) / 15) ** 2))
-    known = rng.random(X.shape) < 0.6
-    if hole:
+    known = rng.random(X.shape) < (0.6 if holes_in == "places" else rng.uniform(0.3, 1, 200))
+    if holes_in == "stretches":
         first = rng.integers(0, 120, (300, 1))
         known = (np.arange(200) < first) | (np.arange(200) >= first + 80)
     return (X + 0.01 * rng.random(X.shape)) * known, known.astype(float)
 
 
-@pytest.mark.parametrize("hole", [False, True])
-def test_one_gram_matrix_serves_rows_that_miss_entries_at_random(hole):
+@pytest.mark.parametrize("holes_in", ["places", "columns", "stretches"])
+def test_one_gram_matrix_serves_rows_that_miss_entries_at_random(holes_in):
     """Where a stretch is missing components are hidden, and rows have matrices of their own."""
     k = 8
-    data = Weighted(*holed(k, hole))
+    data = Weighted(*holed(k, holes_in))
     assert worth_filling(data, k, bold=True)
     rng = np.random.default_rng(0)
     factors = {"W": rng.random((300, k)), "H": rng.random((200, k))}
@@ -587,8 +587,8 @@ def test_one_gram_matrix_serves_rows_that_miss_entries_at_random(hole):
     assert state.bold
     history = [solver.step(bound, state) for _ in range(150)]
     assert (np.diff(history) <= 1e-9 * np.abs(history[:-1])).all()
-    assert state.bold != hole
-    if not hole:
+    assert state.bold == (holes_in != "stretches")
+    if state.bold:
         exact = run(problem(), Unfilled(), tol=0, max_iter=150)
         assert history[-1] <= 1.1 * exact.objective
 

@@ -189,7 +189,8 @@ class Weighted(Held, Dense):
         part = Weighted._of(self.array[index], self.weights[index])
         part.__dict__.update(binary=self.binary, row_squares=self.row_squares[index])
         if self.binary:
-            part.__dict__.update(mask=self.mask[index], shares=self.shares[index])
+            rows, columns = self.shares
+            part.__dict__.update(mask=self.mask[index], shares=(rows[index], columns))
         return part
 
     @property
@@ -197,7 +198,7 @@ class Weighted(Held, Dense):
         turned = Weighted._of(self.array.T, self.weights.T)
         turned.__dict__.update(binary=self.binary)
         if self.binary:
-            turned.__dict__.update(mask=self.mask.T)
+            turned.__dict__.update(mask=self.mask.T, shares=self.shares[::-1])
         return turned
 
     @cached_property
@@ -211,9 +212,10 @@ class Weighted(Held, Dense):
         return np.asarray(self.weights > 0).view(np.uint8)
 
     @cached_property
-    def shares(self) -> np.ndarray:
-        """The share of its entries that is known of each row."""
-        return np.asarray((self.weights > 0).mean(axis=1))
+    def shares(self) -> tuple[np.ndarray, np.ndarray]:
+        """The share of their entries that is known, of each row and of each column."""
+        rows, columns = self.counts()
+        return rows / self.shape[1], columns / self.shape[0]
 
     @cached_property
     def row_squares(self) -> np.ndarray:

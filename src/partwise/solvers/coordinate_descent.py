@@ -151,8 +151,8 @@ def _alike(problem: Problem) -> bool:
     # Whether what is known of rows and of columns says the same of all components.
     product = problem.model.as_product(problem.factors)
     assert product is not None
-    mask = problem.data.mask  # type: ignore[attr-defined]
-    return alike(mask, product[1]) and alike(mask.T, product[0])
+    data: Any = problem.data
+    return alike(data, product[1]) and alike(data.T, product[0])
 
 
 @dataclass

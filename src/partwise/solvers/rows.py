@@ -10,7 +10,7 @@ from partwise import kernels
 from partwise.problem import CANCELLATION, Entries, Quadratics
 from partwise.solvers.quadratics import quadratic_rows
 
-__all__ = ["alike", "filled_rows", "observed_rows", "worth_filling"]
+__all__ = ["alike", "as_seen", "filled_rows", "observed_rows", "worth_filling"]
 
 # Up to so many components the Gram matrix of every row of dense data costs less than two sweeps
 # over its entries.
@@ -46,21 +46,34 @@ def worth_filling(data: Any, k: int, *, bold: bool) -> bool:
     return filling < (PAIRS[0] + k * (k + PAIRS[1]) if k <= FEW else SWEEPING * k)
 
 
-def alike(mask: np.ndarray, A: np.ndarray) -> bool:
-    """Return whether Gram matrices of known entries of rows are near their share of that of all.
+def as_seen(A: np.ndarray, shares: np.ndarray) -> np.ndarray:
+    """Return A (columns, k) with its rows as long as their share of what is known makes them.
+
+    The share that a row knows times the Gram matrix of these is the mean one of rows that know as
+    much.
+    """
+    even = np.sqrt(shares / max(float(shares.mean()), np.finfo(np.float64).tiny))
+    return A * even.astype(A.dtype)[:, None]
+
+
+def alike(data: Any, A: np.ndarray) -> bool:
+    """Return whether Gram matrices of known entries of rows are near what their share says.
 
     They are not where holes hide some components and spare others. Looks at a few rows; cost
     O(columns · k²).
     """
-    values, vectors = np.linalg.eigh((A.T @ A).astype(np.float64))
+    rows, columns = data.shares
+    seen = as_seen(A, columns).astype(np.float64)
+    values, vectors = np.linalg.eigh(seen.T @ seen)
     wide = values > np.finfo(A.dtype).eps * len(A) * values[-1]
     if not wide.any():
         return True
     white = A @ (vectors[:, wide] / np.sqrt(values[wide]))
     least = []
-    for row in mask[np.linspace(0, len(mask) - 1, SAMPLE).astype(np.intp)]:
-        seen = white[row > 0]
-        least.append(np.linalg.eigvalsh(seen.T @ seen)[0] * len(row) / max(1, len(seen)))
+    for row in np.linspace(0, len(rows) - 1, SAMPLE).astype(np.intp):
+        known = white[data.mask[row] > 0]
+        found = np.linalg.eigvalsh(known.T @ known)[0]
+        least.append(found / max(rows[row], 1 / len(A)))
     return float(np.median(least)) >= LEAST
 
 
@@ -78,8 +91,8 @@ def filled_rows(
 
     ``limits`` are those of `observed_rows`. The quadratic of a row has its own slope, and its
     curvature is that of all entries of X, which is above that of the known ones: the model stands
-    in place of what is missing. If ``bold`` it is the share of the known entries in that, which is
-    near what they have where they are missing at random, and the objective may rise. Returns
+    in place of what is missing. If ``bold`` it is the share that is known of a row, times that of
+    `as_seen`: near its own where entries are missing at random, and the objective may rise. Returns
     half the squares that are left of the known entries, or 0 unless ``judge``. Cost two products
     with X, or three, and O(rows · k²) per sweep.
 
@@ -89,16 +102,18 @@ def filled_rows(
     A, slope = np.ascontiguousarray(entries.design), entries.slope[0].astype(F.dtype)
     turned = data.array.strides[0] < data.array.strides[-1]  # columns follow each other
     X, known = (data.array.T, data.mask.T) if turned else (data.array, data.mask)
-    share = np.ones((1, 1), F.dtype)
+    seen, share = A, np.ones((1, 1), F.dtype)
     if bold:
-        share = np.maximum(data.shares, 1 / len(A)).astype(F.dtype)[:, None]
+        rows, columns = data.shares
+        seen = as_seen(A, columns)
+        share = np.maximum(rows, 1 / len(A)).astype(F.dtype)[:, None]
     cross = np.empty_like(F)
     if turned:
         kernels.left_turned(X, known, A, F, cross)
     else:
         kernels.left_along_rows(X, known, F, A, cross)
     curve = F.dtype.type(entries.curve)
-    gram = kernels.gram(A) + curve / share.min() * np.eye(len(slope), dtype=F.dtype)
+    gram = kernels.gram(seen) + curve / share.min() * np.eye(len(slope), dtype=F.dtype)
     cross -= slope + curve * F
     cross /= share
     cross += F @ gram
