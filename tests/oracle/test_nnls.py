@@ -10,6 +10,8 @@ from sklearn.exceptions import ConvergenceWarning
 from partwise import _threads, kernels, nnls, nnqp
 from partwise.estimators.least_squares import EXACT, ITERATIVE
 from partwise.kernels import pivoting
+from partwise.kernels._descent import LANES
+from partwise.kernels.steps import residuals
 from tests.oracle import naive
 from tests.oracle.test_kernels import DTYPES, LAYOUTS, close, laid_out, some
 
@@ -123,6 +125,18 @@ def test_greedy_updates_are_the_naive_ones(dtype):
                 break
             f[j] = best[j]
     close(found, wanted, dtype)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("k", [1, 2, 7, 24, 29])
+def test_residuals_of_rows_side_by_side(k, dtype):
+    rng = np.random.default_rng(k)
+    width = LANES // np.dtype(dtype).itemsize
+    T, R, D = (rng.standard_normal((k, width)).astype(dtype) for _ in range(3))
+    G = rng.standard_normal((k, k)).astype(dtype)
+    G += G.T
+    residuals(T, R, G, D)
+    close(D, R - G @ T, dtype)
 
 
 @pytest.mark.parametrize("method", ["projected_gradient", "nesterov"])
