@@ -46,7 +46,7 @@ _FILES = {
     "shapes": ("increasing_columns", "unimodal_columns"),
     "sparse": ("add_columns", "product_at", "sparse_product", "square_sums"),
     "sparseness": ("sparseness_columns",),
-    "steps": ("nesterov", "projected_gradient"),
+    "steps": ("multiplicative_steps", "nesterov", "projected_gradient"),
     "stochastic": ("stochastic_block",),
     "together": ("descend_dense",),
     "variation": ("variation_columns",),
