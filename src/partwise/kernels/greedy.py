@@ -114,8 +114,7 @@ def greedy_updates(F, G, C, free, updates, shrink):  # type: ignore[no-untyped-d
         best = 0
         for update in range(updates):
             _steepest(known, gram[best], by, found)
-            if update == 0:
-                enough = shrink * found[0]
+            enough = enough if update > 0 else shrink * found[0]
             if found[0] <= 0 or (update > 0 and not found[0] > enough):
                 break
             best = int(found[1])

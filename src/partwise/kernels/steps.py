@@ -59,21 +59,18 @@ def _largest_eigenvalue(gram, inverse):  # type: ignore[no-untyped-def]
 
 
 @compiled()
-def drop_flat(F, inverse, C, free):  # type: ignore[no-untyped-def]
-    """Set entries without curvature to zero where the quadratic, linear in them, falls there."""
-    for j in range(len(inverse)):
-        for i in range(len(F) if inverse[j] == 0 else 0):
-            if C[i, j] < 0 and (free.shape[0] == 0 or free[i, j]):
-                F[i, j] = 0
-
-
-@compiled()
-def _roots(gram, inverse):  # type: ignore[no-untyped-def]
+def _units(F, G, C, free):  # type: ignore[no-untyped-def]
+    # G, its curvatures' inverses and roots, after entries without one, in which the quadratic is
+    # linear, were set to zero where it falls there.
+    gram, inverse = curvatures(G, F)
     root = np.zeros(len(gram), gram.dtype)
     for j in range(len(gram)):
         if inverse[j] > 0:
             root[j] = np.sqrt(gram[j, j])
-    return root
+        for i in range(len(F) if inverse[j] == 0 else 0):
+            if C[i, j] < 0 and (free.shape[0] == 0 or free[i, j]):
+                F[i, j] = 0
+    return gram, inverse, root
 
 
 @compiled(error_model="numpy")
@@ -199,9 +196,7 @@ def nesterov(F, G, C, free, stop):  # type: ignore[no-untyped-def]
     """
     k, use_free = F.shape[1], free.shape[0] > 0
     width = LANES // F.itemsize
-    gram, inverse = curvatures(G, F)
-    root = _roots(gram, inverse)
-    drop_flat(F, inverse, C, free)
+    gram, inverse, root = _units(F, G, C, free)
     steps = inverse / F.dtype.type(_largest_eigenvalue(gram, inverse))
     T, R, M, D, B, E, N, P = room_for(8 * k * width, F).reshape(8, k, width)
     of_rows = room_for(10 * width, F).reshape(10, width)
@@ -292,9 +287,7 @@ def projected_gradient(F, G, C, free, stop):  # type: ignore[no-untyped-def]
     """
     k, use_free = F.shape[1], free.shape[0] > 0
     width = LANES // F.itemsize
-    gram, inverse = curvatures(G, F)
-    root = _roots(gram, inverse)
-    drop_flat(F, inverse, C, free)
+    gram, inverse, root = _units(F, G, C, free)
     least = F.dtype.type(1 / _largest_eigenvalue(gram, inverse))
     T, R, M, D, N, P = room_for(6 * k * width, F).reshape(6, k, width)
     of_rows = room_for(12 * width, F).reshape(12, width)
