@@ -271,8 +271,8 @@ def mask_forgotten_by_a_kernel(patch):
 
 
 def step_beyond_the_curvature(patch):
-    right = np.linalg.eigvalsh
-    patch.setattr(np.linalg, "eigvalsh", lambda G: 0.2 * right(G))
+    right = kernels.nesterov
+    patch.setattr(kernels, "nesterov", lambda F, G, *rest: right(F, 0.2 * G, *rest))
 
 
 def no_least_entry(patch):

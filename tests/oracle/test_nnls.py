@@ -10,6 +10,8 @@ from sklearn.exceptions import ConvergenceWarning
 from partwise import _threads, kernels, nnls, nnqp
 from partwise.estimators.least_squares import EXACT, ITERATIVE
 from partwise.kernels import pivoting
+from partwise.kernels._descent import LANES
+from partwise.kernels.steps import residuals
 from tests.oracle import naive
 from tests.oracle.test_kernels import DTYPES, LAYOUTS, close, laid_out, some
 
@@ -123,6 +125,54 @@ def test_greedy_updates_are_the_naive_ones(dtype):
                 break
             f[j] = best[j]
     close(found, wanted, dtype)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("k", [1, 2, 7, 24, 29])
+def test_residuals_of_rows_side_by_side(k, dtype):
+    rng = np.random.default_rng(k)
+    width = LANES // np.dtype(dtype).itemsize
+    T, R, D = (rng.standard_normal((k, width)).astype(dtype) for _ in range(3))
+    G = rng.standard_normal((k, k)).astype(dtype)
+    G += G.T
+    residuals(T, R, G, D)
+    close(D, R - G @ T, dtype)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("signed", [False, True])
+def test_multiplicative_steps_are_the_naive_ones(dtype, layout, masked, signed):
+    A, B = least_squares(p=140)
+    G, C, F = A.T @ A, B.T @ A, np.random.default_rng(1).random((140, 8))
+    G[0, 1:] *= -0.01 if signed else 1
+    G[1:, 0] = G[0, 1:]
+    C[3] = -1
+    free = some(140, 8) if masked else np.empty((0, 8), bool)
+    G, C, F = (Z.astype(dtype) for Z in (G, C, F))
+    found = F.copy() if layout == "read-only" else laid_out(F.copy(), layout)
+    given = laid_out(G, layout), laid_out(C, layout)
+    kernels.multiplicative_steps(found, *given, free, dtype(1e-3), 3, False)
+    wanted = F.astype(np.float64)
+    for _ in range(3):
+        up = np.maximum(C + wanted @ (np.abs(G) - G), 0)
+        new = np.maximum(wanted * up / (wanted @ np.abs(G)), dtype(1e-3))
+        wanted = np.where(free, new, wanted) if masked else new
+    close(found, wanted, dtype)
+
+
+def test_extrapolated_multiplicative_steps_get_further():
+    A, B = least_squares()
+    G, C, F = A.T @ A, B.T @ A, np.random.default_rng(1).random((25, 8))
+    least = value(scipy_columns(A, B).T, G, C)
+    left = []
+    for extrapolate in (False, True):
+        found = F.copy()
+        kernels.multiplicative_steps(found, G, C, np.empty((0, 8), bool), 1e-14, 300, extrapolate)
+        left.append(value(found, G, C) - least)
+    assert left[1].max() < 0.1 * left[0].max()
+    assert (left[1] > -1e-10).all()
 
 
 @pytest.mark.parametrize("method", ["projected_gradient", "nesterov"])

@@ -24,6 +24,7 @@ __all__ = [
     "tile_bytes",
     "write_half_tile",
     "write_left_tile",
+    "write_residual_tiles",
     "write_tile",
 ]
 
@@ -206,3 +207,45 @@ def add_turned_tile(typingctx: Any, T: Any, i: Any, X: Any, first: Any, j: Any, 
         return context.get_dummy_value()
 
     return types.void(T, types.int64, X, types.int64, types.int64, A), emit
+
+
+@intrinsic
+def write_residual_tiles(typingctx: Any, T: Any, R: Any, G: Any, D: Any, j: Any) -> Any:
+    """Do ``D[i] = R[i] − Σ_l G[l, i] T[l]`` for ``ROWS`` components i from j on.
+
+    T, R and D (k, lines), G (k, k), all in C order. Where there are fewer the last is repeated.
+    """
+
+    def emit(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        tile, j_ = _Tile(context, builder, signature, values[:4]), values[4]
+        k, width = (builder.extract_value(tile.arrays[0].shape, axis) for axis in (0, 1))
+        last = builder.sub(k, tile.number(1))
+        places = [builder.add(j_, tile.number(r)) for r in range(ROWS)]
+        few = [builder.icmp_signed("<", place, last) for place in places]
+        chosen = [builder.select(is_, place, last) for is_, place in zip(few, places, strict=True)]
+
+        def emit_tile(vectors: list[Any]) -> None:
+            totals = [
+                [tile.variable(tile.load_from(tile.row(1, i), at)) for at in vectors]
+                for i in chosen
+            ]
+            with cgutils.for_range(builder, k) as loop:
+                lines = [tile.load_from(tile.row(0, loop.index), at) for at in vectors]
+                above = builder.gep(tile.arrays[2].data, [builder.mul(loop.index, k)])
+                for i, own in zip(chosen, totals, strict=True):
+                    weight = tile.spread(builder.load(builder.gep(above, [i])))
+                    for total, line in zip(own, lines, strict=True):
+                        product = builder.fmul(weight, line, flags=CONTRACT)
+                        rest = builder.fsub(builder.load(total), product, flags=CONTRACT)
+                        builder.store(rest, total)
+            for i, own in zip(chosen, totals, strict=True):
+                for total, at in zip(own, vectors, strict=True):
+                    tile.store_to(builder.load(total), tile.row(3, i), at)
+
+        lines_of_width = builder.udiv(width, tile.number(tile.width))
+        steps = (tile.number(0), lines_of_width, tile.number(COLUMNS))
+        with cgutils.for_range_slice(builder, *steps, inc=True) as (at, _):
+            emit_tile([builder.add(at, tile.number(n)) for n in range(COLUMNS)])
+        return context.get_dummy_value()
+
+    return types.void(T, R, G, D, types.int64), emit

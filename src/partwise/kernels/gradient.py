@@ -1,8 +1,7 @@
-"""Gradient methods for the non-negative quadratic program, whole blocks of rows at once.
+"""ADMM for the non-negative quadratic program, whole blocks of rows at once, and residuals.
 
-Matrix products dominate here, so nothing is compiled. Every decision is one row's own: its
-step, its momentum, and when it is done. All methods work in units in which G has ones on its
-diagonal, so that the scale of a component does not matter.
+Matrix products dominate here, so nothing is compiled. Each row decides when it is done. All is
+in units in which G has ones on its diagonal, so that the scale of a component does not matter.
 """
 
 from __future__ import annotations
@@ -11,12 +10,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-__all__ = ["alternating_directions", "nesterov", "projected_gradient", "row_residuals"]
+__all__ = ["alternating_directions", "row_residuals"]
 
 Array = np.ndarray
-# Lin (2007), section 5: share of the promised decrease that is enough, factor between steps
-# that are tried, and how many are tried.
-ENOUGH, FACTOR, TRIALS = 0.01, 0.1, 20
 
 
 class _Program:
@@ -96,103 +92,6 @@ def _run(
         step(program, rows, state)
         left = program.residual(state["f"], state["slope"], rows)
     program.store(F, rows, state["f"])
-
-
-def projected_gradient(
-    F: Array, G: Array, C: Array, free: Array, stop: tuple[float, float, int]
-) -> None:
-    """Lower ``½ tr(F G Fᵀ) − tr(F Cᵀ)`` over ``F ≥ 0`` by projected gradient steps.
-
-    ``F`` (rows, k) is updated in place; entries where ``free`` is False stay. Each row has a
-    step size of its own, raised or lowered tenfold from its last one to the largest that
-    brings a hundredth of the promised decrease. ``stop`` is (tol, shrink, max_iter): a row is
-    done when its residual (`row_residuals`) is at most ``tol``, or ``shrink`` times that of
-    the start. No step raises the quadratic. Cost O(rows · k²) per step tried.
-
-    Source: Lin (2007), Neural Computation 19, 2756-2779, algorithm 4.
-    """
-    _drop_flat(F, G, C, free)
-    program = _Program(F, G, C, free)
-    f = program.start
-    state = {"f": f, "slope": f @ program.gram - program.cross, "size": np.ones(len(f), f.dtype)}
-    _run(F, program, state, _gradient_step, stop)
-
-
-def _gradient_step(program: _Program, rows: Array, state: State) -> None:
-    f, slope, size = state["f"], state["slope"], state["size"]
-    moves = np.zeros_like(f)
-
-    def good(chosen: Array) -> tuple[Array, Array]:
-        start, down = f[chosen], slope[chosen]
-        move = np.maximum(start - size[chosen, None] * down, 0) - start
-        move[~program.open[rows[chosen]]] = 0
-        promised = np.einsum("ij,ij->i", down, move, dtype=np.float64)
-        curved = np.einsum("ij,ij->i", move @ program.gram, move, dtype=np.float64)
-        return (1 - ENOUGH) * promised + 0.5 * curved <= 0, move
-
-    chosen = np.arange(len(f))
-    grows, move = good(chosen)
-    moves[grows] = move[grows]
-    for up in (True, False):
-        chosen = np.flatnonzero(grows == up)
-        for _ in range(TRIALS):
-            if chosen.size == 0:
-                break
-            before = size[chosen]
-            size[chosen] = before / FACTOR if up else before * FACTOR
-            fine, move = good(chosen)
-            # A longer step is worth trying as long as it gets anywhere.
-            further = fine & np.any(move != moves[chosen], axis=1) if up else fine
-            moves[chosen[further]] = move[further]
-            if up:
-                size[chosen[~further]] = before[~further]
-            chosen = chosen[further] if up else chosen[~further]
-    state["f"] = np.maximum(f + moves, 0)
-    state["slope"] = state["f"] @ program.gram - program.cross[rows]
-
-
-def nesterov(F: Array, G: Array, C: Array, free: Array, stop: tuple[float, float, int]) -> None:
-    """Lower ``½ tr(F G Fᵀ) − tr(F Cᵀ)`` over ``F ≥ 0`` by Nesterov's accelerated gradient.
-
-    ``F`` (rows, k) is updated in place; entries where ``free`` is False stay. The step is one
-    over the largest eigenvalue of G. A row whose quadratic would rise stays and loses its
-    momentum, so it never rises. ``stop`` is (tol, shrink, max_iter): a row is done when its
-    residual (`row_residuals`) is at most ``tol``, or ``shrink`` times that of the start.
-    Cost O(rows · k²) per step, and O(k³) once.
-
-    Source: Guan, Tao, Luo & Yuan (2012), IEEE Transactions on Signal Processing 60,
-    2882-2898 (NeNMF), algorithm 1; the restarts after O'Donoghue & Candès (2015), Foundations
-    of Computational Mathematics 15, section 3.2.
-    """
-    _drop_flat(F, G, C, free)
-    program = _Program(F, G, C, free)
-    largest = float(np.linalg.eigvalsh(program.gram.astype(np.float64))[-1])
-    size = F.dtype.type(1 / max(largest, 1.0))
-    f = program.start
-    product = f @ program.gram
-    state = {
-        "f": f,
-        "slope": product - program.cross,
-        "before": f,
-        "slope before": product - program.cross,
-        "weight": np.ones((len(f), 1), f.dtype),
-    }
-
-    def step(program: _Program, rows: Array, state: State) -> None:
-        f, slope, weight = state["f"], state["slope"], state["weight"]
-        heavier = (1 + np.sqrt(1 + 4 * weight * weight)) / 2
-        momentum = (weight - 1) / heavier
-        ahead = f + momentum * (f - state["before"])
-        down = slope + momentum * (slope - state["slope before"])
-        new = np.where(program.open[rows], np.maximum(ahead - size * down, 0), f)
-        new_slope = new @ program.gram - program.cross[rows]
-        rise = np.einsum("ij,ij->i", new - f, new_slope + slope, dtype=np.float64)
-        bad = ((rise > 0) & (momentum[:, 0] > 0))[:, None]
-        state["before"], state["slope before"] = f, slope
-        state["f"], state["slope"] = np.where(bad, f, new), np.where(bad, slope, new_slope)
-        state["weight"] = np.where(bad, weight.dtype.type(1), heavier)
-
-    _run(F, program, state, step, stop)
 
 
 def alternating_directions(

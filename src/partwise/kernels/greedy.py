@@ -2,12 +2,80 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
 
 from partwise.kernels._compile import compiled
+from partwise.kernels._lines import CONTRACT, LINE, _Lines
+from partwise.kernels._rows import room_for, whole_lines
 from partwise.kernels.quadratic import curvatures
 
 __all__ = ["greedy_updates"]
+
+ENTRIES, SLOPES, INVERSES, CURVES, NUMBERS = range(5)  # the lines of what is known of a row
+FAST = ("nnan", "nsz")
+
+
+class _Search(_Lines):
+    """Lines of a row, of a row of G, and what is found: the most, and the number of its entry."""
+
+    def place(self, index: Any, number: int) -> Any:
+        return self.builder.gep(self.row(0, ir.Constant(index.type, number)), [index])
+
+    def least_or_most(self, which: str, line: Any) -> Any:
+        name = f"llvm.vector.reduce.{which}.v{self.width}f{8 * self.size}"
+        kind = ir.FunctionType(self.scalar, [self.vector])
+        reduce = cgutils.get_or_insert_function(self.builder.module, kind, name)
+        return self.builder.call(reduce, [line], fastmath=FAST)
+
+    def look(self, index: Any, by: Any, best: Any, at: Any) -> None:
+        """Move the slopes of one line, and see how far each of its entries could fall."""
+        builder, places = self.builder, [self.place(index, number) for number in range(5)]
+        f, slope, inverse, curve, number = (builder.load(p, align=self.size) for p in places)
+        change = builder.fmul(by, self.load(1, index), flags=CONTRACT)
+        slope = builder.fadd(slope, change, flags=CONTRACT)
+        builder.store(slope, places[SLOPES], align=self.size)
+        down, most = builder.fneg(builder.fmul(slope, inverse)), builder.fneg(f)
+        move = builder.select(builder.fcmp_ordered(">", down, most), down, most)
+        bent = builder.fmul(move, curve, flags=CONTRACT)
+        twice = builder.fadd(builder.fadd(slope, slope), bent, flags=CONTRACT)
+        fall = builder.fneg(builder.fmul(move, twice))
+        better = builder.fcmp_ordered(">", fall, builder.load(best))
+        builder.store(builder.select(better, fall, builder.load(best)), best)
+        builder.store(builder.select(better, number, builder.load(at)), at)
+
+
+@intrinsic
+def _steepest(typingctx: Any, known: Any, along: Any, by: Any, found: Any) -> Any:
+    """Add ``by`` times a row of G to the slopes, and find the entry that lowers the quadratic most.
+
+    ``known`` (5, n), ``along`` (n,), whole lines. Writes twice the decrease into ``found[0]``, 0
+    where there is none, and the number of the first such entry into ``found[1]``.
+    """
+
+    def emit(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        known_, along_, by_, found_ = values
+        kinds = types.void(known, along, found)
+        lines = _Search(context, builder, kinds, [known_, along_, found_], LINE)
+        best, at = (lines.variable(lines.constant(0.0)) for _ in range(2))
+        step = lines.spread(by_)
+        with lines.over(lines.length(1)) as loop:
+            lines.look(loop.index, step, best, at)
+        most = lines.least_or_most("fmax", builder.load(best))
+        same = builder.fcmp_ordered("==", builder.load(best), lines.spread(most))
+        numbers = builder.select(same, builder.load(at), lines.constant(2.0**23))
+        first = lines.least_or_most("fmin", numbers)
+        for number, value in enumerate((most, first)):
+            place = builder.gep(lines.arrays[2].data, [ir.Constant(ir.IntType(64), number)])
+            builder.store(value, place)
+        return context.get_dummy_value()
+
+    return types.void(known, along, known.dtype, found), emit
 
 
 @compiled(fastmath={"contract", "nsz"}, error_model="numpy")
@@ -25,32 +93,33 @@ def greedy_updates(F, G, C, free, updates, shrink):  # type: ignore[no-untyped-d
     """
     rows, k = F.shape
     use_free = free.shape[0] > 0
-    gram, inverse = curvatures(G, F)
+    plain, inverse = curvatures(G, F)
+    n = whole_lines(k, F)
+    gram, known = room_for(k * n, F).reshape(k, n), room_for(5 * n, F).reshape(5, n)
+    f, slope, open_, found = known[ENTRIES], known[SLOPES], known[INVERSES], np.zeros(2, F.dtype)
+    for j in range(k):
+        gram[j, :k] = plain[j]
+        known[CURVES, j], known[NUMBERS, j] = plain[j, j], j
     zero = F.dtype.type(0)
-    f, slope = np.empty(k, F.dtype), np.empty(k, F.dtype)
     for i in range(rows):
         for j in range(k):
-            f[j] = F[i, j]
-            slope[j] = -C[i, j]
+            f[j], slope[j] = F[i, j], -C[i, j]
+            open_[j] = inverse[j] if not use_free or free[i, j] else zero
         for l in range(k):
-            if f[l] != 0:
-                for j in range(k):
-                    slope[j] += f[l] * gram[l, j]
-        enough = zero
+            value, along = f[l], gram[l]
+            if value != 0:
+                for j in range(n):
+                    slope[j] += value * along[j]
+        enough = by = zero
+        best = 0
         for update in range(updates):
-            best, most, by = -1, zero, zero
-            for j in range(k):
-                move = max(-slope[j] * inverse[j], -f[j])
-                fall = -move * (slope[j] + slope[j] + move * gram[j, j])  # twice the decrease
-                if fall > most and not (use_free and not free[i, j]):
-                    best, most, by = j, fall, move
-            if update == 0:
-                enough = shrink * most
-            if best < 0 or (update > 0 and not most > enough):
+            _steepest(known, gram[best], by, found)
+            enough = enough if update > 0 else shrink * found[0]
+            if found[0] <= 0 or (update > 0 and not found[0] > enough):
                 break
+            best = int(found[1])
+            by = max(-slope[best] * inverse[best], -f[best])
             f[best] = max(f[best] + by, zero)
-            for j in range(k):
-                slope[j] += by * gram[best, j]
         for j in range(k):
             if inverse[j] == 0 and slope[j] > 0 and not (use_free and not free[i, j]):
                 f[j] = 0  # no curvature: the objective falls towards zero all the way

@@ -9,7 +9,7 @@ from partwise.kernels._compile import compiled
 from partwise.kernels._descent import LANES, move_free_one, move_free_two, move_one, move_two
 from partwise.kernels._rows import room_for
 
-__all__ = ["coordinate_sweeps", "curvatures"]
+__all__ = ["coordinate_sweeps", "curvatures", "exchange"]
 
 NEVER = -1e30  # sweeps over a row that is not there: it is never done
 
@@ -64,9 +64,13 @@ def _sweep(T, R, G, inverse, order, M, use_free, change):  # type: ignore[no-unt
 
 
 @compiled(error_model="numpy")
-def _exchange(F, C, free, T, R, M, row, enough, sweeps, done, first, taken):  # type: ignore[no-untyped-def]
-    # Put rows that are done back, and take the next ones in their places; of eight in a row
-    # all at once. Returns how many were put back and taken.
+def exchange(F, C, free, T, R, M, row, enough, sweeps, done, first, taken):  # type: ignore[no-untyped-def]
+    """Put rows that are done back into F, and take the next ones in their places.
+
+    Rows of F are columns of T, those of C columns of R, those of ``free`` columns of M: eight of
+    them, from ``first`` on, and of eight in a row all at once. ``row`` has their numbers, −1 for
+    none, ``sweeps`` and ``enough`` start anew. Returns how many were put back and taken.
+    """
     rows, k = F.shape
     plain = F.flags.c_contiguous and C.flags.c_contiguous
     together = plain
@@ -144,7 +148,7 @@ def coordinate_sweeps(F, G, C, order, free, repeats, shrink):  # type: ignore[no
     taken, busy = 0, 0
     while True:
         for b in range(0, width, BLOCK):
-            put, taken_now = _exchange(F, C, free, T, R, M, row, enough, sweeps, done, b, taken)
+            put, taken_now = exchange(F, C, free, T, R, M, row, enough, sweeps, done, b, taken)
             taken += taken_now
             busy += taken_now - put
         if busy == 0:

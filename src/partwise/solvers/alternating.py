@@ -150,7 +150,9 @@ class ProjectedGradient(_Steps):
     Cost per iteration: two products with X, O(stored entries · k), plus
     O(steps tried · (n_samples + n_features) · k²).
 
-    Source: Lin (2007), Neural Computation 19, 2756-2779; there all rows share a step size.
+    Source: Lin (2007), Neural Computation 19, 2756-2779; there all rows share a step size, and the
+    first one that is tried is the last one. Here it is that of Barzilai & Borwein (1988), IMA
+    Journal of Numerical Analysis 8, 141-148, which mostly is long enough and need not be lowered.
     """
 
     name = "pg"

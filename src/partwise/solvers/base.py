@@ -89,11 +89,11 @@ class Solver(ABC):
         return objective
 
 
-def affordable(problem: Problem, name: str) -> int:
+def affordable(problem: Problem, name: str, worth: float = WORTH) -> int:
     """Return how many times a factor may be updated for one product with X."""
     once = len(problem.factors[name]) * problem.model.n_components
     work = min(problem.data.size, SPARSE_ENTRY * problem.data.nonzeros())
-    return 1 + int(WORTH * work / once)
+    return 1 + int(worth * work / once)
 
 
 def not_quadratic(problem: Problem) -> str | None:
