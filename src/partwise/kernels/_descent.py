@@ -10,23 +10,37 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from partwise.kernels._lines import CONTRACT, _Lines
+from partwise.kernels._registers import REGISTERS
 
 __all__ = ["LANES", "move_free_one", "move_free_two", "move_one", "move_two"]
 
-# Bytes of a line. With two components at a time it keeps all arithmetic units of a core busy,
-# and for fifty components all that a sweep needs stays in its first cache.
-LANES = 512
+# Vectors of a line, and their bytes together. With two components at a time they keep all
+# arithmetic units of a core busy and fit into its registers; for fifty components all that a sweep
+# needs stays in its first cache.
+VECTORS = REGISTERS.number // 4
+LANES = VECTORS * REGISTERS.bytes
+
+Line = list[Any]
 
 
 class _Descent(_Lines):
-    """Lines of T, R, M and ``change``; G and ``inverse`` are read number by number."""
+    """Lines of T, R, M and ``change``, vector by vector; G and ``inverse`` are read as numbers."""
 
     def __init__(self, context: Any, builder: Any, signature: Any, values: Any) -> None:
-        super().__init__(context, builder, signature, values, LANES)
-        self.zero = ir.Constant(ir.IntType(64), 0)
+        super().__init__(context, builder, signature, values, REGISTERS.bytes)
 
-    def line(self, array: int, j: Any) -> Any:
-        return self.load_from(self.row(array, j), self.zero)
+    def places_of(self, array: int, j: Any = None) -> Line:
+        """Return where the vectors of a line lie, of row j or of a flat array."""
+        start = self.places[array] if j is None else self.row(array, j)
+        return [self.builder.gep(start, [ir.Constant(ir.IntType(64), n)]) for n in range(VECTORS)]
+
+    def line(self, array: int, j: Any = None) -> Line:
+        places = self.places_of(array, j)
+        return [self.builder.load(place, align=self.size) for place in places]
+
+    def put(self, line: Line, array: int, j: Any = None) -> None:
+        for vector, place in zip(line, self.places_of(array, j), strict=True):
+            self.builder.store(vector, place, align=self.size)
 
     def number(self, array: int, *index: Any) -> Any:
         place = index[0]
@@ -35,35 +49,43 @@ class _Descent(_Lines):
             place = self.builder.add(self.builder.mul(place, per_row), index[1])
         return self.builder.load(self.builder.gep(self.arrays[array].data, [place]))
 
-    def less(self, total: Any, number: Any, line: Any) -> Any:
-        product = self.builder.fmul(self.spread(number), line, flags=CONTRACT)
+    def less(self, total: Any, spread: Any, vector: Any) -> Any:
+        product = self.builder.fmul(spread, vector, flags=CONTRACT)
         return self.builder.fsub(total, product, flags=CONTRACT)
 
-    def residuals(self, components: list[Any]) -> list[Any]:
+    def residuals(self, components: list[Any]) -> list[Line]:
         """Return ``R[j] − Σ_l G[j, l] T[l]`` for each component j."""
         builder = self.builder
-        totals = [self.variable(self.line(1, j)) for j in components]
+        totals = [[self.variable(vector) for vector in self.line(1, j)] for j in components]
         with cgutils.for_range(builder, builder.extract_value(self.arrays[0].shape, 0)) as loop:
-            line = self.line(0, loop.index)
-            for j, total in zip(components, totals, strict=True):
-                number = self.number(2, j, loop.index)
-                builder.store(self.less(builder.load(total), number, line), total)
-        return [builder.load(total) for total in totals]
+            numbers = [self.spread(self.number(2, j, loop.index)) for j in components]
+            # One vector after the other, so that few of them need a register at a time.
+            for place, *own in zip(self.places_of(0, loop.index), *totals, strict=True):
+                vector = builder.load(place, align=self.size)
+                for number, total in zip(numbers, own, strict=True):
+                    builder.store(self.less(builder.load(total), number, vector), total)
+        return [[builder.load(total) for total in own] for own in totals]
 
-    def move(self, j: Any, residual: Any, *, masked: bool) -> Any:
+    def move(self, j: Any, residual: Line, *, masked: bool) -> Line:
         """Do ``T[j] = max(T[j] + residual · inverse[j], 0)`` where M[j] is 1; return its change."""
-        builder = self.builder
-        old, none = self.line(0, j), self.constant(0.0)
-        step = builder.fmul(residual, self.spread(self.number(3, j)), flags=CONTRACT)
-        new = builder.fadd(old, step, flags=CONTRACT)
-        new = builder.select(builder.fcmp_ordered(">", new, none), new, none)
-        if masked:
-            open_ = builder.fcmp_ordered(">", self.line(5, j), none)
-            new = builder.select(open_, new, old)
-        self.store_to(new, self.row(0, j), self.zero)
-        moved = builder.fsub(new, old)
-        square = builder.fmul(moved, moved, flags=CONTRACT)
-        self.store(builder.fadd(self.load(4, self.zero), square, flags=CONTRACT), 4, self.zero)
+        builder, none = self.builder, self.constant(0.0)
+        inverse, old = self.spread(self.number(3, j)), self.line(0, j)
+        new, moved, change = [], [], []
+        masks = self.line(5, j) if masked else [None] * VECTORS
+        before = self.line(4)
+        for rest, from_, mask, sum_ in zip(residual, old, masks, before, strict=True):
+            step = builder.fmul(rest, inverse, flags=CONTRACT)
+            to = builder.fadd(from_, step, flags=CONTRACT)
+            to = builder.select(builder.fcmp_ordered(">", to, none), to, none)
+            if mask is not None:
+                to = builder.select(builder.fcmp_ordered(">", mask, none), to, from_)
+            way = builder.fsub(to, from_)
+            square = builder.fmul(way, way, flags=CONTRACT)
+            new.append(to)
+            moved.append(way)
+            change.append(builder.fadd(sum_, square, flags=CONTRACT))
+        self.put(new, 0, j)
+        self.put(change, 4)
         return moved
 
 
@@ -77,8 +99,10 @@ def _mover(*, masked: bool, two: bool) -> Any:
         residuals = lines.residuals(components)
         moved = lines.move(components[0], residuals[0], masked=masked)
         if two:
-            own = lines.number(2, components[1], components[0])
-            lines.move(components[1], lines.less(residuals[1], own, moved), masked=masked)
+            own = lines.spread(lines.number(2, components[1], components[0]))
+            pairs = zip(residuals[1], moved, strict=True)
+            rest = [lines.less(residual, own, way) for residual, way in pairs]
+            lines.move(components[1], rest, masked=masked)
         return context.get_dummy_value()
 
     @intrinsic

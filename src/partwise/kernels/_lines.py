@@ -16,6 +16,8 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from partwise.kernels._registers import REGISTERS
+
 __all__ = [
     "LINE",
     "WIDE",
@@ -34,9 +36,9 @@ __all__ = [
 
 LINE = 64  # bytes
 WIDE = 512  # bytes, for one number times many lines
-# Lines that are summed up side by side.
-TOGETHER = 8
-WAYS = 4
+# Lines of which sums are formed side by side, of one kind and of two or three, as registers allow.
+LARGE = REGISTERS.bytes * REGISTERS.number >= 2048
+TOGETHER, WAYS = (8, 4) if LARGE else (4, 1)
 
 CONTRACT = ("contract",)
 REORDER = ("contract", "reassoc", "nsz")

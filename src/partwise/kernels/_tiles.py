@@ -7,15 +7,15 @@ copied number is used a few times only. Tiles here read the large matrix where i
 
 from __future__ import annotations
 
-import platform
-from typing import Any, NamedTuple
+from typing import Any
 
-from llvmlite import binding, ir
+from llvmlite import ir
 from numba import types
-from numba.core import cgutils, config
+from numba.core import cgutils
 from numba.extending import intrinsic
 
 from partwise.kernels._lines import CONTRACT, _Lines
+from partwise.kernels._registers import REGISTERS
 
 __all__ = [
     "COLUMNS",
@@ -29,42 +29,20 @@ __all__ = [
 ]
 
 
-class _Registers(NamedTuple):
-    """Bytes of a vector register, and how many rows of two vectors fill the registers."""
-
-    bytes: int
-    rows: int
-
-
-def _registers() -> _Registers:
-    told: str | None = vars(config)["CPU_FEATURES"]  # by the user, through NUMBA_CPU_FEATURES
-    host = binding.get_host_cpu_features()
-    has = {name for name, there in host.items() if there}
-    if told is not None:
-        has = {name.removeprefix("+") for name in told.split(",") if name.startswith("+")}
-    if "avx512f" in has:
-        return _Registers(64, 12)
-    if "avx2" in has:
-        return _Registers(32, 6)
-    x86 = platform.machine().lower() in ("x86_64", "amd64", "i686")
-    return _Registers(16, 6 if x86 else 12)
-
-
-_REGISTERS = _registers()
-ROWS = _REGISTERS.rows
+ROWS = REGISTERS.rows
 COLUMNS = 2  # vectors
 
 
 def tile_bytes() -> int:
     """Return the bytes of a row of a tile."""
-    return COLUMNS * _REGISTERS.bytes
+    return COLUMNS * REGISTERS.bytes
 
 
 class _Tile(_Lines):
     """Arrays of one dtype, seen as vectors of the machine."""
 
     def __init__(self, context: Any, builder: Any, signature: Any, values: Any) -> None:
-        super().__init__(context, builder, signature, values, _REGISTERS.bytes)
+        super().__init__(context, builder, signature, values, REGISTERS.bytes)
 
     def number(self, value: int) -> Any:
         return ir.Constant(ir.IntType(64), value)
