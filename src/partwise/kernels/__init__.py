@@ -12,6 +12,7 @@ import importlib
 import typing
 
 _FILES = {
+    "admm": ("alternating_directions", "row_residuals"),
     "beta": (
         "beta_negative",
         "beta_positive",
@@ -23,7 +24,6 @@ _FILES = {
     ),
     "dense": ("along_rows", "dense_product", "gram", "narrow_product", "turned_product"),
     "extrapolation": ("extrapolate",),
-    "gradient": ("alternating_directions", "row_residuals"),
     "greedy": ("greedy_updates",),
     "left": ("left_along_rows", "left_of_known", "left_turned"),
     "mixed": ("mixed_rows",),

@@ -53,6 +53,11 @@ class _Tile(_Lines):
     def address(self, array: int) -> Any:
         return self.builder.ptrtoint(self.arrays[array].data, ir.IntType(64))
 
+    def start(self, array: int, row: Any) -> Any:
+        """Return the address of a row."""
+        shift = self.builder.mul(row, self.stride(array, 0))
+        return self.builder.add(self.address(array), shift)
+
     def pointer(self, address: Any, kind: Any) -> Any:
         return self.builder.inttoptr(address, kind.as_pointer())
 
@@ -61,9 +66,9 @@ class _Tile(_Lines):
     ) -> list[Any]:
         """Return `variable` for ``X[first : first + ROWS, j : j + count] @ P[p : p + count]``."""
         builder, along = self.builder, self.stride(X, 1)
-        corner = builder.add(self.address(X), builder.mul(j, along))
+        shift = builder.mul(j, along)
         rows = [builder.add(first, self.number(r)) for r in range(ROWS)]
-        starts = [builder.add(corner, builder.mul(row, self.stride(X, 0))) for row in rows]
+        starts = [builder.add(self.start(X, row), shift) for row in rows]
         totals = [[self.variable(self.constant(0.0)) for _ in range(vectors)] for _ in starts]
         with cgutils.for_range(builder, count) as loop:
             at = loop.index if p is None else builder.add(loop.index, p)
@@ -125,16 +130,14 @@ def write_left_tile(
         totals = tile.product(1, i_, tile.number(0), 2, count, COLUMNS, p_)
         byte = ir.VectorType(ir.IntType(8), tile.width)
 
-        def start(array: int, row: Any) -> Any:
-            return builder.add(tile.address(array), builder.mul(row, tile.stride(array, 0)))
-
         def vector_at(row: Any, column: Any) -> Any:
             place = builder.add(row, builder.mul(column, tile.number(tile.size)))
             return tile.pointer(place, tile.vector)
 
         for r, row in enumerate(totals):
             place = builder.add(x_, tile.number(r))
-            of_x, of_known, of_r = start(3, place), start(4, place), start(0, tile.number(r))
+            of_x, of_known = tile.start(3, place), tile.start(4, place)
+            of_r = tile.start(0, tile.number(r))
             for c, total in enumerate(row):
                 at = builder.add(j_, tile.number(c * tile.width))
                 x = builder.load(vector_at(of_x, at), align=tile.size)
@@ -163,8 +166,7 @@ def add_turned_tile(typingctx: Any, T: Any, i: Any, X: Any, first: Any, j: Any, 
         shift = builder.mul(j_, tile.number(tile.size))
         lines = []
         for r in range(ROWS):
-            row = builder.mul(builder.add(first_, tile.number(r)), tile.stride(1, 0))
-            start = builder.add(builder.add(tile.address(1), row), shift)
+            start = builder.add(tile.start(1, builder.add(first_, tile.number(r))), shift)
             start = tile.pointer(start, tile.vector)
             lines.append([tile.load_from(start, tile.number(c)) for c in range(COLUMNS)])
         place = builder.add(tile.address(0), builder.mul(i_, tile.number(tile.size)))

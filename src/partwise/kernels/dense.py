@@ -8,7 +8,7 @@ from partwise.kernels._compile import compiled
 from partwise.kernels._rows import room_for
 from partwise.kernels._tiles import ROWS, add_turned_tile, tile_bytes, write_half_tile, write_tile
 
-__all__ = ["along_rows", "dense_product", "gram", "narrow_product", "turned_product"]
+__all__ = ["along_rows", "dense_product", "gram", "narrow_product", "pack_rows", "turned_product"]
 
 TILE = tile_bytes()
 # What is used again and again between two reads of X, in bytes: it stays in a core's cache.
@@ -63,6 +63,15 @@ def _put_tile(S, X, start, first, panel, count, half):  # type: ignore[no-untype
 
 
 @compiled(error_model="numpy")
+def pack_rows(P, A, first, count):  # type: ignore[no-untyped-def]
+    """Write so many rows of A (rows, k) from ``first`` on into P (parts, rows, tile)."""
+    tile = P.shape[2]
+    for p in range(count):
+        for l in range(A.shape[1]):
+            P[l // tile, p, l % tile] = A[first + p, l]
+
+
+@compiled(error_model="numpy")
 def narrow_product(X, A, out):  # type: ignore[no-untyped-def]
     """Write ``X A`` into ``out`` (rows, k), for X (rows, columns) and A (columns, k).
 
@@ -84,9 +93,7 @@ def narrow_product(X, A, out):  # type: ignore[no-untyped-def]
             few[i, j] = X[i, j]
     for first in range(0, columns, height):
         count = min(height, columns - first)
-        for p in range(count):
-            for l in range(k):
-                P[l // tile, p, l % tile] = A[first + p, l]
+        pack_rows(P, A, first, count)
         for done in range(0, rows, ROWS):
             # The last tile begins earlier, over rows that are done.
             start = max(0, min(done, rows - ROWS))

@@ -10,6 +10,7 @@ import numpy as np
 from partwise.kernels._compile import compiled
 from partwise.kernels._rows import room_for
 from partwise.kernels._tiles import ROWS, add_turned_tile, tile_bytes, write_left_tile, write_tile
+from partwise.kernels.dense import pack_rows
 
 __all__ = ["left_along_rows", "left_of_known", "left_turned"]
 
@@ -30,6 +31,14 @@ def _packed(A, first, count):  # type: ignore[no-untyped-def]
         for l in range(k):
             P[p // tile * k + l, p % tile] = A[first + p, l]
     return P
+
+
+@compiled()
+def _room(columns, like):  # type: ignore[no-untyped-def]
+    # For ROWS rows of so many columns, in whole tiles.
+    tile = TILE // like.itemsize
+    length = (columns + tile - 1) // tile * tile
+    return room_for(ROWS * length, like).reshape(ROWS, length)
 
 
 @compiled(error_model="numpy")
@@ -56,6 +65,19 @@ def _put_edge(R, to, L, i, P, p, X, known, j):  # type: ignore[no-untyped-def]
 
 
 @compiled(error_model="numpy")
+def _put_left(R, L, i, P, X, known, first, count):  # type: ignore[no-untyped-def]
+    # known ∘ (X − L Pᵀ) of ROWS rows from i on and so many columns from ``first`` on, into R. For
+    # many tiles, since a call costs as much as one.
+    k, tile = L.shape[1], P.shape[1]
+    whole = i + ROWS <= X.shape[0]
+    for j in range(0, count, tile):
+        if whole and first + j + tile <= X.shape[1]:
+            write_left_tile(R, j, L, i, P, j // tile * k, X, known, i, first + j)
+        else:
+            _put_edge(R, j, L, i, P, j // tile * k, X, known, first + j)
+
+
+@compiled(error_model="numpy")
 def left_along_rows(X, known, F, A, out):  # type: ignore[no-untyped-def]
     """Write ``(known ∘ (X − F Aᵀ)) A`` into ``out`` (rows, k).
 
@@ -68,31 +90,21 @@ def left_along_rows(X, known, F, A, out):  # type: ignore[no-untyped-def]
     tile = TILE // A.itemsize
     height = min(columns, STRETCH)
     parts = (k + tile - 1) // tile
-    length = (height + tile - 1) // tile * tile
-    S = room_for(ROWS * tile, A).reshape(ROWS, tile)
-    panel = room_for(ROWS * length, A).reshape(ROWS, length)
+    S, R = room_for(ROWS * tile, A).reshape(ROWS, tile), _room(height, A)
     B = room_for(parts * height * tile, A).reshape(parts, height, tile)
     L = _enough(F)
     out[:] = 0
     for first in range(0, columns, height):
         count = min(height, columns - first)
         P = _packed(A, first, count)
-        for p in range(count):
-            for l in range(k):
-                B[l // tile, p, l % tile] = A[first + p, l]
+        pack_rows(B, A, first, count)
         for done in range(0, rows, ROWS):
             # The last tile begins earlier, over rows that are done.
             start = max(0, min(done, rows - ROWS))
-            whole = start + ROWS <= rows
-            for j in range(0, count, tile):
-                p = j // tile * k
-                if whole and first + j + tile <= columns:
-                    write_left_tile(panel, j, L, start, P, p, X, known, start, first + j)
-                else:
-                    _put_edge(panel, j, L, start, P, p, X, known, first + j)
+            _put_left(R, L, start, P, X, known, first, count)
             for part in range(parts):
                 l = part * tile
-                write_tile(S, panel, 0, 0, B[part], count)
+                write_tile(S, R, 0, 0, B[part], count)
                 for r in range(done - start, min(ROWS, rows - start)):
                     for c in range(min(tile, k - l)):
                         out[start + r, l + c] += S[r, c]
@@ -111,7 +123,7 @@ def left_turned(X, known, A, F, out):  # type: ignore[no-untyped-def]
     most = max(tile, PANEL // (k * A.itemsize) // tile * tile)
     # One more tile, since rows of T at a distance of a power of two share a place in the cache.
     T = room_for(k * (most + tile), A).reshape(k, most + tile)
-    R = room_for(ROWS * tile, A).reshape(ROWS, tile)
+    R = _room(min(most, columns), A)
     B = np.empty((ROWS, k), A.dtype)  # rows of A of a tile, zero where they were done before
     L = _enough(A)
     for first in range(0, columns, most):
@@ -120,17 +132,12 @@ def left_turned(X, known, A, F, out):  # type: ignore[no-untyped-def]
         T[:] = 0
         for done in range(0, rows, ROWS):
             start = max(0, min(done, rows - ROWS))
-            whole = start + ROWS <= rows
             for l in range(k):
                 for r in range(ROWS):
                     B[r, l] = 0 if r < done - start else L[start + r, l]
+            _put_left(R, L, start, P, X, known, first, count)
             for j in range(0, count, tile):
-                p = j // tile * k
-                if whole and first + j + tile <= columns:
-                    write_left_tile(R, 0, L, start, P, p, X, known, start, first + j)
-                else:
-                    _put_edge(R, 0, L, start, P, p, X, known, first + j)
-                add_turned_tile(T, j, R, 0, 0, B)
+                add_turned_tile(T, j, R, 0, j, B)
         for j in range(count):
             for l in range(k):
                 out[first + j, l] = T[l, j]
@@ -140,24 +147,15 @@ def left_turned(X, known, A, F, out):  # type: ignore[no-untyped-def]
 def left_of_known(X, known, A, F):  # type: ignore[no-untyped-def]
     """Return the sum of squares of ``known ∘ (X − A Fᵀ)`` in float64; see `left_turned`."""
     rows, columns = X.shape
-    k = A.shape[1]
-    tile = TILE // A.itemsize
-    R = room_for(ROWS * tile, A).reshape(ROWS, tile)
-    L = _enough(A)
+    R, L = _room(min(STRETCH, columns), A), _enough(A)
     total = 0.0
     for first in range(0, columns, STRETCH):
         count = min(STRETCH, columns - first)
         P = _packed(F, first, count)
         for done in range(0, rows, ROWS):
             start = max(0, min(done, rows - ROWS))
-            whole = start + ROWS <= rows
-            for j in range(0, count, tile):
-                p = j // tile * k
-                if whole and first + j + tile <= columns:
-                    write_left_tile(R, 0, L, start, P, p, X, known, start, first + j)
-                else:
-                    _put_edge(R, 0, L, start, P, p, X, known, first + j)
-                for r in range(done - start, ROWS):
-                    for c in range(tile):
-                        total += np.float64(R[r, c]) * np.float64(R[r, c])
+            _put_left(R, L, start, P, X, known, first, count)
+            for r in range(done - start, ROWS):
+                for c in range(count):
+                    total += np.float64(R[r, c]) * np.float64(R[r, c])
     return total

@@ -74,9 +74,8 @@ def _units(F, G, C, free):  # type: ignore[no-untyped-def]
 
 
 @compiled(error_model="numpy")
-def _renew(F, C, free, T, R, M, row, enough, sweeps, done, taken):  # type: ignore[no-untyped-def]
-    # Returns the number of rows that were taken up to now, and how many more are at work.
-    busy = 0
+def _renew(F, C, free, T, R, M, row, enough, sweeps, done, taken, busy):  # type: ignore[no-untyped-def]
+    # Returns the numbers of rows that were taken up to now, and that are at work.
     for b in range(0, T.shape[1], BLOCK):
         put, now = exchange(F, C, free, T, R, M, row, enough, sweeps, done, b, taken)
         taken += now
@@ -207,8 +206,7 @@ def nesterov(F, G, C, free, stop):  # type: ignore[no-untyped-def]
     while True:
         going[:] = 1 - done
         momentum *= going
-        taken, more = _renew(F, C, free, T, R, M, row, enough, sweeps, done, taken)
-        busy += more
+        taken, busy = _renew(F, C, free, T, R, M, row, enough, sweeps, done, taken, busy)
         if busy == 0:
             return
         _bounds(R, root, inverse, bound)
@@ -298,8 +296,7 @@ def projected_gradient(F, G, C, free, stop):  # type: ignore[no-untyped-def]
     taken, busy = 0, 0
     while True:
         size *= 1 - done
-        taken, more = _renew(F, C, free, T, R, M, row, enough, sweeps, done, taken)
-        busy += more
+        taken, busy = _renew(F, C, free, T, R, M, row, enough, sweeps, done, taken, busy)
         if busy == 0:
             return
         _bounds(R, root, inverse, bound)
@@ -381,8 +378,7 @@ def multiplicative_steps(F, G, C, free, floor, repeats, extrapolate):  # type: i
     taken, busy = 0, 0
     while True:
         done[:], momentum[:], weight[:] = 1, 0, 1
-        taken, more = _renew(F, C, free, T, R, M, row, enough, sweeps, done, taken)
-        busy += more
+        taken, busy = _renew(F, C, free, T, R, M, row, enough, sweeps, done, taken, busy)
         if busy == 0:
             return
         for n in range(repeats):

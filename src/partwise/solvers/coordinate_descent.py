@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -15,7 +15,7 @@ from partwise.kernels.places import WINDOW
 from partwise.problem import CANCELLATION, Entries, Normal, Problem
 from partwise.solvers.base import Solver, Watch, affordable, not_quadratic, tied, unfolded
 from partwise.solvers.momentum import Momentum, only_signs
-from partwise.solvers.rows import alike, filled_rows, observed_rows, worth_filling
+from partwise.solvers.rows import alike, filled_rows, gram_of_all, observed_rows, worth_filling
 from partwise.solvers.signed import solve_signed
 
 __all__ = ["CoordinateDescent"]
@@ -164,6 +164,8 @@ class _Sweeps:
     state: Momentum
     order: np.ndarray
     plain: bool
+    # Of each factor, from the others at its turn.
+    grams: dict[str, np.ndarray] = field(default_factory=dict)
 
     @property
     def exact(self) -> bool:
@@ -175,7 +177,7 @@ class _Sweeps:
 
     @cached_property
     def filled(self) -> bool:
-        """Missing entries are replaced by their model."""
+        """One Gram matrix serves all rows of data with missing entries."""
         fills = self.solver.fill and not self.exact
         return fills and worth_filling(self.problem.data, len(self.order), bold=self.state.bold)
 
@@ -210,12 +212,14 @@ class _Sweeps:
         signed = name in self.problem.signed
         if not signed:
             np.maximum(F, 0, out=F)
-        how = (F, entries, free, self.order, self.limits(name))
+        how = (free, self.order, self.limits(name))
         if self.filled and not signed:
-            judge = name == self.problem.free[-1]
-            value = filled_rows(*how, bold=self.state.bold, judge=judge)
+            bold, judge = self.state.bold, name == self.problem.free[-1]
+            if name not in self.grams:  # threads that begin together form it side by side
+                self.grams[name] = gram_of_all(entries, bold=bold)
+            value = filled_rows(F, entries, self.grams[name], *how, bold=bold, judge=judge)
         else:
-            value = observed_rows(*how, exact=self.exact, signed=signed)[0]
+            value = observed_rows(F, entries, *how, exact=self.exact, signed=signed)[0]
         self.state.follow(name, rows, F)
         return value
 

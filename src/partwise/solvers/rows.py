@@ -10,7 +10,7 @@ from partwise import kernels
 from partwise.problem import CANCELLATION, Entries, Quadratics
 from partwise.solvers.quadratics import quadratic_rows
 
-__all__ = ["alike", "as_seen", "filled_rows", "observed_rows", "worth_filling"]
+__all__ = ["alike", "filled_rows", "gram_of_all", "observed_rows", "worth_filling"]
 
 # Up to so many components the Gram matrix of every row of dense data costs less than two sweeps
 # over its entries.
@@ -46,7 +46,7 @@ def worth_filling(data: Any, k: int, *, bold: bool) -> bool:
     return filling < (PAIRS[0] + k * (k + PAIRS[1]) if k <= FEW else SWEEPING * k)
 
 
-def as_seen(A: np.ndarray, shares: np.ndarray) -> np.ndarray:
+def _as_seen(A: np.ndarray, shares: np.ndarray) -> np.ndarray:
     """Return A (columns, k) with its rows as long as their share of what is known makes them.
 
     The share that a row knows times the Gram matrix of these is the mean one of rows that know as
@@ -63,7 +63,7 @@ def alike(data: Any, A: np.ndarray) -> bool:
     O(columns · k²).
     """
     rows, columns = data.shares
-    seen = as_seen(A, columns).astype(np.float64)
+    seen = _as_seen(A, columns).astype(np.float64)
     values, vectors = np.linalg.eigh(seen.T @ seen)
     wide = values > np.finfo(A.dtype).eps * len(A) * values[-1]
     if not wide.any():
@@ -77,9 +77,17 @@ def alike(data: Any, A: np.ndarray) -> bool:
     return float(np.median(least)) >= LEAST
 
 
+def gram_of_all(entries: Entries, *, bold: bool) -> np.ndarray:
+    """Return the one Gram matrix of `filled_rows`, without penalties."""
+    data: Any = entries.data
+    A = np.ascontiguousarray(entries.design)
+    return kernels.gram(_as_seen(A, data.shares[1]) if bold else A)
+
+
 def filled_rows(
     F: np.ndarray,
     entries: Entries,
+    gram: np.ndarray,
     free: np.ndarray,
     order: np.ndarray,
     limits: tuple[int, float],
@@ -89,12 +97,12 @@ def filled_rows(
 ) -> float:
     """Sweep over rows of a factor in place, with one Gram matrix for all of them.
 
-    ``limits`` are those of `observed_rows`. The quadratic of a row has its own slope, and its
-    curvature is that of all entries of X, which is above that of the known ones: the model stands
-    in place of what is missing. If ``bold`` it is the share that is known of a row, times that of
-    `as_seen`: near its own where entries are missing at random, and the objective may rise. Returns
-    half the squares that are left of the known entries, or 0 unless ``judge``. Cost two products
-    with X, or three, and O(rows · k²) per sweep.
+    ``gram`` is `gram_of_all`, ``limits`` are those of `observed_rows`. The quadratic of a row has
+    its own slope, and its curvature is that of all entries of X, which is above that of the known
+    ones: the model stands in place of what is missing. If ``bold`` it is the share that is known of
+    a row, times that of columns as they are seen: near its own where entries are missing at random,
+    and the objective may rise. Returns half the squares that are left of the known entries, or 0
+    unless ``judge``. Cost two products with X, or three, and O(rows · k²) per sweep.
 
     Source: Zhang, Wang, Ford & Makedon (2006), SIAM Data Mining, 549-553, section 3 (EM).
     """
@@ -102,18 +110,16 @@ def filled_rows(
     A, slope = np.ascontiguousarray(entries.design), entries.slope[0].astype(F.dtype)
     turned = data.array.strides[0] < data.array.strides[-1]  # columns follow each other
     X, known = (data.array.T, data.mask.T) if turned else (data.array, data.mask)
-    seen, share = A, np.ones((1, 1), F.dtype)
+    share = np.ones((1, 1), F.dtype)
     if bold:
-        rows, columns = data.shares
-        seen = as_seen(A, columns)
-        share = np.maximum(rows, 1 / len(A)).astype(F.dtype)[:, None]
+        share = np.maximum(data.shares[0], 1 / len(A)).astype(F.dtype)[:, None]
     cross = np.empty_like(F)
     if turned:
         kernels.left_turned(X, known, A, F, cross)
     else:
         kernels.left_along_rows(X, known, F, A, cross)
     curve = F.dtype.type(entries.curve)
-    gram = kernels.gram(seen) + curve / share.min() * np.eye(len(slope), dtype=F.dtype)
+    gram = gram + curve / share.min() * np.eye(len(slope), dtype=F.dtype)
     cross -= slope + curve * F
     cross /= share
     cross += F @ gram

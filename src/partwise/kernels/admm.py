@@ -6,8 +6,6 @@ in units in which G has ones on its diagonal, so that the scale of a component d
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 
 __all__ = ["alternating_directions", "row_residuals"]
@@ -62,38 +60,6 @@ def row_residuals(F: Array, G: Array, C: Array, free: Array) -> Array:
     return np.divide(residual, program.bound, out=none, where=program.bound > 0)
 
 
-# What a method remembers of the rows that are not done, one row each; a step advances it.
-State = dict[str, Array]
-Step = Callable[[_Program, Array, State], None]
-
-
-def _run(
-    F: Array,
-    program: _Program,
-    state: State,
-    step: Step,
-    stop: tuple[float, float, int],
-) -> None:
-    # ``state`` holds "f", "slope" and what else the method needs. ``stop``: tol, shrink,
-    # max_iter.
-    tol, shrink, max_iter = stop
-    rows = np.arange(len(F))
-    left = program.residual(state["f"], state["slope"], rows)
-    enough = np.maximum(tol * program.bound, shrink * left)
-    for _ in range(max_iter):
-        going = left > enough[rows]
-        if not going.all():
-            program.store(F, rows[~going], state["f"][~going])
-            rows = rows[going]
-            for name, values in state.items():
-                state[name] = values[going]
-        if rows.size == 0:
-            return
-        step(program, rows, state)
-        left = program.residual(state["f"], state["slope"], rows)
-    program.store(F, rows, state["f"])
-
-
 def alternating_directions(
     F: Array, G: Array, C: Array, free: Array, stop: tuple[float, float, int]
 ) -> None:
@@ -113,14 +79,20 @@ def alternating_directions(
     program = _Program(F, G, C, free)
     wide = program.gram.astype(np.float64) + np.eye(len(G))
     solve = np.linalg.inv(wide).astype(F.dtype)  # well conditioned: eigenvalues 1 to k + 1
-    f = program.start
-    state = {"f": f, "slope": f @ program.gram - program.cross, "price": np.zeros_like(f)}
-
-    def step(program: _Program, rows: Array, state: State) -> None:
-        f, price = state["f"], state["price"]
+    tol, shrink, max_iter = stop
+    rows, f = np.arange(len(F)), program.start
+    price = np.zeros_like(f)
+    left = program.residual(f, f @ program.gram - program.cross, rows)
+    enough = np.maximum(tol * program.bound, shrink * left)
+    for _ in range(max_iter):
+        going = left > enough[rows]
+        if not going.all():
+            program.store(F, rows[~going], f[~going])
+            rows, f, price = rows[going], f[going], price[going]
+        if rows.size == 0:
+            return
         smooth = (program.cross[rows] + f + price) @ solve
-        new = np.where(program.open[rows], np.maximum(smooth - price, 0), f)
-        state["f"], state["price"] = new, price + new - smooth
-        state["slope"] = new @ program.gram - program.cross[rows]
-
-    _run(F, program, state, step, stop)
+        f = np.where(program.open[rows], np.maximum(smooth - price, 0), f)
+        price = price + f - smooth
+        left = program.residual(f, f @ program.gram - program.cross[rows], rows)
+    program.store(F, rows, f)
