@@ -30,8 +30,9 @@ class Observed(ABC):
     complete = False
     dtype: np.dtype
     shape: tuple[int, ...]
-    # Every weight is 0 or 1, as far as that is looked at.
+    # Every weight is 0 or 1, and `Held.evidence`, as far as that is looked at.
     binary: Any = False
+    evidence: Any = 0.0
 
     @abstractmethod
     def scaled(self, power: int, weight: int = 0) -> Any:
@@ -64,6 +65,15 @@ class Held(Observed):
 
     weights: Any
     size: int
+
+    @property
+    @abstractmethod
+    def shares(self) -> tuple[np.ndarray, np.ndarray]:
+        """The mean weight of each row and of each column, in float64."""
+
+    @abstractmethod
+    def row_weights(self, row: int) -> np.ndarray:
+        """Return the weights of all entries of a row, of shape (columns,)."""
 
     @abstractmethod
     def known(self) -> np.ndarray:
@@ -106,6 +116,16 @@ class Held(Observed):
     def mass(self) -> float:
         """The sum of all weights, in float64."""
         return float(self.weights.sum(dtype=np.float64))
+
+    @cached_property
+    def evidence(self) -> float:
+        """The share of entries that would tell as much if they were known equally well.
+
+        Source: Kish (1965), Survey Sampling, section 11.7.
+        """
+        weights = self.weights.ravel(order="K")
+        squares = kernels.inner(weights, weights)
+        return self.mass**2 / (squares * self.size) if squares > 0 else 0.0
 
     @cached_property
     def _sum(self) -> float:
@@ -160,7 +180,8 @@ class Weighted(Held, Dense):
     Parameters
     ----------
     array, weights : ndarray of one shape and dtype
-        Finite; ``array`` is zero where the weight is. Both are kept, not copied.
+        Finite; ``array`` is zero where the weight is. Both are kept, not copied, unless they lie
+        in memory in different orders.
     """
 
     # All rows of a piece share a table of the other factor, larger than that factor itself.
@@ -168,7 +189,8 @@ class Weighted(Held, Dense):
 
     def __init__(self, array: np.ndarray, weights: np.ndarray) -> None:
         super().__init__(array)
-        self.weights = weights
+        # Kernels walk both in step.
+        self.weights = np.asarray(weights, order="C" if self.array.flags.c_contiguous else "F")
 
     @classmethod
     def _of(cls, array: np.ndarray, weights: np.ndarray) -> Weighted:
@@ -188,17 +210,18 @@ class Weighted(Held, Dense):
     def rows(self, index: Index) -> Weighted:
         part = Weighted._of(self.array[index], self.weights[index])
         part.__dict__.update(binary=self.binary, row_squares=self.row_squares[index])
+        rows, columns = self.shares
+        part.__dict__.update(shares=(rows[index], columns))
         if self.binary:
-            rows, columns = self.shares
-            part.__dict__.update(mask=self.mask[index], shares=(rows[index], columns))
+            part.__dict__.update(mask=self.mask[index])
         return part
 
     @property
     def T(self) -> Weighted:
         turned = Weighted._of(self.array.T, self.weights.T)
-        turned.__dict__.update(binary=self.binary)
+        turned.__dict__.update(binary=self.binary, shares=self.shares[::-1])
         if self.binary:
-            turned.__dict__.update(mask=self.mask.T, shares=self.shares[::-1])
+            turned.__dict__.update(mask=self.mask.T)
         return turned
 
     @cached_property
@@ -213,9 +236,13 @@ class Weighted(Held, Dense):
 
     @cached_property
     def shares(self) -> tuple[np.ndarray, np.ndarray]:
-        """The share of their entries that is known, of each row and of each column."""
-        rows, columns = self.counts()
-        return rows / self.shape[1], columns / self.shape[0]
+        if self.binary:
+            rows, columns = self.counts()
+            return rows / self.shape[1], columns / self.shape[0]
+        return tuple(self.weights.mean(axis=axis, dtype=np.float64) for axis in (1, 0))
+
+    def row_weights(self, row: int) -> np.ndarray:
+        return self.weights[row]
 
     @cached_property
     def row_squares(self) -> np.ndarray:
@@ -270,6 +297,9 @@ class Listed(Held, Sparse):
         Of each stored entry, > 0, in the dtype of the matrix.
     """
 
+    # A piece is given to several kernels in turn.
+    piece = 8e6
+
     def __init__(self, matrix: Any, weights: np.ndarray) -> None:
         super().__init__(matrix)
         self.weights = weights
@@ -299,7 +329,10 @@ class Listed(Held, Sparse):
         if (start, stop) == (0, self.shape[0]):
             return self
         part = super().rows(index)
-        return Listed.of(part, self.weights[self.indptr[start] : self.indptr[stop]])
+        found = Listed.of(part, self.weights[self.indptr[start] : self.indptr[stop]])
+        rows, columns = self.shares
+        found.__dict__.update(shares=(rows[index], columns))
+        return found
 
     @property
     def T(self) -> Listed:
@@ -331,6 +364,19 @@ class Listed(Held, Sparse):
 
     def counts(self) -> tuple[np.ndarray, np.ndarray]:
         return np.diff(self.indptr), self.column_counts
+
+    @cached_property
+    def shares(self) -> tuple[np.ndarray, np.ndarray]:
+        rows, columns = (np.empty(n) for n in self.shape)
+        rows[:] = self.weigh(np.ones((self.shape[1], 1), self.dtype))[:, 0]
+        columns[:] = np.bincount(self.indices, self.weights, self.shape[1])
+        return rows / self.shape[1], columns / self.shape[0]
+
+    def row_weights(self, row: int) -> np.ndarray:
+        stored = slice(self.indptr[row], self.indptr[row + 1])
+        found = np.zeros(self.shape[1], self.dtype)
+        found[self.indices[stored]] = self.weights[stored]
+        return found
 
     def scaled(self, power: int, weight: int = 0) -> Listed:
         values = self.plain(np.ldexp(self.stored, power))

@@ -29,6 +29,7 @@ class Sparse(Data):
     """A matrix in compressed rows, without duplicates; explicit zeros are allowed."""
 
     is_sparse = True
+    piece = SPARSE_PIECE
 
     def __init__(self, matrix: Any) -> None:
         self._hold(matrix.indptr, matrix.indices, matrix.data, matrix.shape)
@@ -104,7 +105,7 @@ class Sparse(Data):
             return list(even_blocks(rows, max(1, DENSE_PIECE // max(1, columns))))
         indptr = self.indptr
         stored = int(indptr[-1]) - int(indptr[0])
-        count = even_count(min(PIECES, rows, int(2.0 * k * stored / SPARSE_PIECE)))
+        count = even_count(min(PIECES, rows, int(2.0 * k * stored / self.piece)))
         # Even in stored entries, with a little for the row itself.
         work = (indptr - indptr[0]) + np.arange(rows + 1, dtype=np.float64)
         ends = np.searchsorted(work, np.linspace(0, work[-1], count + 1)).tolist()

@@ -1,7 +1,8 @@
-"""Weighted sums of rows of a table, kept in the registers of the machine."""
+"""Rows of a table by their numbers: their weighted sum, and their products with a row."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from llvmlite import ir
@@ -10,9 +11,9 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from partwise.kernels._blocks import ask_for
-from partwise.kernels._lines import CONTRACT, LINE, _Lines
+from partwise.kernels._lines import CONTRACT, LINE, REORDER, _Lines
 
-__all__ = ["LINE", "sum_rows"]
+__all__ = ["LINE", "most_components", "put_left", "squares_left", "sum_left", "sum_rows"]
 
 # Vectors of a sum that are in registers together, and how many stored entries ahead rows of a
 # large table are fetched: as many as cover the way to the outer caches.
@@ -21,7 +22,7 @@ AHEAD = 16
 
 
 class _Gather(_Lines):
-    """Sums of rows of A (array 0); ``places`` and ``weights`` are arrays 1 and 2, 3 the result."""
+    """Rows of A (array 0), by the numbers in array 1."""
 
     def __init__(self, context: Any, builder: Any, signature: Any, values: Any) -> None:
         super().__init__(context, builder, signature, values, LINE)
@@ -44,6 +45,37 @@ class _Gather(_Lines):
         found[-1] = builder.select(builder.icmp_signed("<", found[-1], most), found[-1], most)
         return found
 
+    def chunks(self) -> Iterator[tuple[Any, int]]:
+        """Write code for some components at a time: give the first one, and how many vectors."""
+        builder, wide = self.builder, self.number(MOST * self.width)
+        chunks = builder.udiv(builder.add(self.k, builder.sub(wide, self.number(1))), wide)
+        with cgutils.for_range(builder, chunks) as loop:
+            first = builder.mul(loop.index, wide)
+            rest = builder.sub(self.k, first)
+            for count in range(1, MOST + 1):
+                low = builder.icmp_signed(">", rest, self.number((count - 1) * self.width))
+                high = builder.icmp_signed("<=", rest, self.number(count * self.width))
+                with builder.if_then(builder.and_(low, high) if count < MOST else low):
+                    yield first, count
+
+    def own(self, row: Any, first: Any, starts: list[Any]) -> list[Any]:
+        """Return vectors of a row, zero where the last one lies over components before it."""
+        found = [self.builder.load(self.at(row, start), align=self.size) for start in starts]
+        place = self.builder.add(first, self.number((len(starts) - 1) * self.width))
+        over = self.spread_place(self.builder.sub(place, starts[-1]))
+        lanes = ir.Constant(over.type, list(range(self.width)))
+        here = self.builder.icmp_signed(">=", lanes, over)
+        found[-1] = self.builder.select(here, found[-1], self.constant(0.0))
+        return found
+
+    def spread_place(self, place: Any) -> Any:
+        """Return a line that repeats a whole number."""
+        line = ir.VectorType(ir.IntType(64), self.width)
+        first, mask = ir.Constant(ir.IntType(32), 0), ir.VectorType(ir.IntType(32), self.width)
+        one = self.builder.insert_element(ir.Constant(line, ir.Undefined), place, first)
+        nothing = ir.Constant(line, ir.Undefined)
+        return self.builder.shuffle_vector(one, nothing, ir.Constant(mask, [0] * self.width))
+
     def at(self, start: Any, component: Any) -> Any:
         """Return where a vector of a row lies."""
         place = self.builder.gep(start, [component])
@@ -51,13 +83,43 @@ class _Gather(_Lines):
 
     def add(self, totals: list[Any], p: Any, starts: list[Any]) -> None:
         """Add the weighted row of one stored entry."""
-        weight = self.spread(self.builder.load(self.builder.gep(self.arrays[2].data, [p])))
-        row = self.row_of(p)
-        for total, start in zip(totals, starts, strict=True):
-            line = self.builder.load(self.at(row, start), align=self.size)
+        self.add_lines(totals, self.entry(2, p), self.lines(p, starts))
+
+    def add_lines(self, totals: list[Any], weight: Any, lines: list[Any]) -> None:
+        weight = self.spread(weight)
+        for total, line in zip(totals, lines, strict=True):
             product = self.builder.fmul(weight, line, flags=CONTRACT)
             more = self.builder.fadd(self.builder.load(total), product, flags=CONTRACT)
             self.builder.store(more, total)
+
+    def store_lines(self, totals: list[Any], target: Any, starts: list[Any]) -> None:
+        for total, start in zip(totals, starts, strict=True):
+            line = self.builder.load(total)
+            self.builder.store(line, self.at(target, start), align=self.size)
+
+    def lines(self, p: Any, starts: list[Any]) -> list[Any]:
+        """Return vectors of the row of one stored entry."""
+        row = self.row_of(p)
+        return [self.builder.load(self.at(row, start), align=self.size) for start in starts]
+
+    def entry(self, array: int, p: Any) -> Any:
+        """Return an entry of a flat array."""
+        return self.builder.load(self.builder.gep(self.arrays[array].data, [p]))
+
+    def double(self, value: float) -> Any:
+        return ir.Constant(ir.DoubleType(), value)
+
+    def wide(self, value: Any) -> Any:
+        """Return a number in float64."""
+        return value if self.size == 8 else self.builder.fpext(value, ir.DoubleType())
+
+    def dot(self, own: list[Any], lines: list[Any]) -> Any:
+        """Return the sum of the products of entries of some vectors."""
+        total = self.constant(0.0)
+        for f, line in zip(own, lines, strict=True):
+            product = self.builder.fmul(f, line, flags=REORDER)
+            total = self.builder.fadd(total, product, flags=REORDER)
+        return self.sum(total)
 
     def fetch(self, p: Any, last: Any) -> None:
         """Ask for the row of the stored entry p ahead of its use."""
@@ -85,18 +147,9 @@ def sum_rows(
         *arrays, i_, begin_, end_, far_ = values
         gather = _Gather(context, builder, signature, arrays)
         last = builder.sub(builder.extract_value(gather.arrays[1].shape, 0), gather.number(1))
-        wide = gather.number(MOST * gather.width)
         target = builder.gep(gather.arrays[3].data, [builder.mul(i_, gather.k)])
-        chunks = builder.udiv(builder.add(gather.k, builder.sub(wide, gather.number(1))), wide)
-        with cgutils.for_range(builder, chunks) as loop:
-            first = builder.mul(loop.index, wide)
-            rest = builder.sub(gather.k, first)
-            for count in range(1, MOST + 1):
-                low = builder.icmp_signed(">", rest, gather.number((count - 1) * gather.width))
-                high = builder.icmp_signed("<=", rest, gather.number(count * gather.width))
-                here = builder.and_(low, high) if count < MOST else low
-                with builder.if_then(here):
-                    _sum_chunk(gather, target, (begin_, end_, last, far_), first, count)
+        for first, count in gather.chunks():
+            _sum_chunk(gather, target, (begin_, end_, last, far_), first, count)
         return context.get_dummy_value()
 
     place = types.int64
@@ -128,3 +181,99 @@ def _sum_chunk(gather: _Gather, target: Any, ends: Any, first: Any, count: int) 
         for some in totals[1:]:
             line = builder.fadd(line, builder.load(some[number]))
         builder.store(line, gather.at(target, start), align=gather.size)
+
+
+@intrinsic
+def put_left(
+    typingctx: Any,
+    A: Any, indices: Any, data: Any, weights: Any, F: Any, out: Any, i: Any, p: Any, end: Any,
+    far: Any,
+) -> Any:  # fmt: skip
+    """Do ``out[q − p] = v r``, ``r = data[q] − F[i] @ A[indices[q]]``, v = weights[q].
+
+    For every q from p to the end; returns Σ v r² in float64. As for `sum_rows`; F is in C order.
+    """
+
+    def emit(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        *arrays, i_, begin_, end_, far_ = values
+        gather = _Gather(context, builder, signature, arrays)
+        last = builder.sub(builder.extract_value(gather.arrays[1].shape, 0), gather.number(1))
+        row = builder.gep(gather.arrays[4].data, [builder.mul(i_, gather.k)])
+        total = cgutils.alloca_once_value(builder, gather.double(0.0))
+        for first, count in gather.chunks():
+            starts = gather.starts(first, count)
+            own = gather.own(row, first, starts)
+            begun = builder.icmp_signed(">", first, gather.number(0))
+            reached = builder.add(first, gather.number(MOST * gather.width))
+            whole = builder.icmp_signed(">=", reached, gather.k)
+            new = builder.and_(far_, builder.not_(begun))
+            one, none = (ir.Constant(gather.scalar, value) for value in (1.0, 0.0))
+            each = gather.number(1)
+            with cgutils.for_range_slice(builder, begin_, end_, each, inc=True) as (at, _):
+                with builder.if_then(new):
+                    gather.fetch(builder.add(at, gather.number(AHEAD)), last)
+                place = builder.gep(gather.arrays[5].data, [builder.sub(at, begin_)])
+                x = builder.select(begun, builder.load(place), gather.entry(2, at))
+                rest = builder.fsub(x, gather.dot(own, gather.lines(at, starts)))
+                weighed = builder.fmul(rest, builder.select(whole, gather.entry(3, at), one))
+                builder.store(weighed, place)
+                rest = builder.select(whole, rest, none)
+                square = builder.fmul(gather.wide(weighed), gather.wide(rest))
+                builder.store(builder.fadd(builder.load(total), square), total)
+        return builder.load(total)
+
+    place = types.int64
+    how = (A, indices, data, weights, F, out, place, place, place, types.boolean)
+    return types.float64(*how), emit
+
+
+def most_components(itemsize: int) -> int:
+    """Return how many components `sum_left` can serve."""
+    return MOST * LINE // itemsize
+
+
+def _left_in_one(*, products: bool) -> Any:
+    @intrinsic
+    def look(
+        typingctx: Any,
+        A: Any, indices: Any, data: Any, weights: Any, F: Any, out: Any, i: Any, p: Any, end: Any,
+        far: Any,
+    ) -> Any:  # fmt: skip
+        def emit(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+            *arrays, i_, begin_, end_, far_ = values
+            gather = _Gather(context, builder, signature, arrays)
+            last = builder.sub(builder.extract_value(gather.arrays[1].shape, 0), gather.number(1))
+            shift = builder.mul(i_, gather.k)
+            row, target = (builder.gep(gather.arrays[n].data, [shift]) for n in (4, 5))
+            total = cgutils.alloca_once_value(builder, gather.double(0.0))
+            for first, count in gather.chunks():
+                starts = gather.starts(first, count)
+                own = gather.own(row, first, starts)
+                totals = [gather.variable(gather.constant(0.0)) for _ in starts]
+                each = gather.number(1)
+                with cgutils.for_range_slice(builder, begin_, end_, each, inc=True) as (at, _):
+                    with builder.if_then(far_):
+                        gather.fetch(builder.add(at, gather.number(AHEAD)), last)
+                    lines = gather.lines(at, starts)
+                    rest = builder.fsub(gather.entry(2, at), gather.dot(own, lines))
+                    weighed = builder.fmul(gather.entry(3, at), rest)
+                    if products:
+                        gather.add_lines(totals, weighed, lines)
+                    else:
+                        square = builder.fmul(gather.wide(weighed), gather.wide(rest))
+                        builder.store(builder.fadd(builder.load(total), square), total)
+                if products:
+                    gather.store_lines(totals, target, starts)
+            return builder.load(total)
+
+        place = types.int64
+        how = (A, indices, data, weights, F, out, place, place, place, types.boolean)
+        return types.float64(*how), emit
+
+    return look
+
+
+# For `most_components` or fewer, so that a row of A is fetched once, and v and r of `put_left`: do
+# ``out[i] = Σ v r A[indices[q]]``, or return Σ v r² in float64.
+sum_left = _left_in_one(products=True)
+squares_left = _left_in_one(products=False)

@@ -118,10 +118,11 @@ def write_left_tile(
     """Write ``known ∘ (X − L[i : i + ROWS] @ P[p : p + k])``, of a tile, into R.
 
     The tile of X is that from row x and column j on, that of R the one from column ``to`` on.
-    Entries of a row of X, of R (ROWS, columns) and of ``known``, of one byte each, follow each
-    other in memory; P (rows, tile) is in C order, L (rows, k) in any. The result is zero where
-    ``known`` is.
+    Entries of a row of X, of R (ROWS, columns) and of ``known`` follow each other in memory; P
+    (rows, tile) is in C order, L (rows, k) in any. ``known`` holds weights, or bytes: the result
+    is zero where a byte is, whatever X holds there.
     """
+    weighted = known.dtype == X.dtype
 
     def emit(context: Any, builder: Any, signature: Any, values: Any) -> Any:
         R_, to_, L_, i_, P_, p_, X_, known_, x_, j_ = values
@@ -129,6 +130,14 @@ def write_left_tile(
         count = builder.extract_value(tile.arrays[1].shape, 1)
         totals = tile.product(1, i_, tile.number(0), 2, count, COLUMNS, p_)
         byte = ir.VectorType(ir.IntType(8), tile.width)
+
+        def weighed(rest: Any, start: Any, at: Any) -> Any:
+            if weighted:
+                weights = builder.load(vector_at(start, at), align=tile.size)
+                return builder.fmul(rest, weights)
+            told = builder.load(tile.pointer(builder.add(start, at), byte), align=1)
+            there = builder.icmp_unsigned("!=", told, ir.Constant(byte, [0] * tile.width))
+            return builder.select(there, rest, tile.constant(0.0))
 
         def vector_at(row: Any, column: Any) -> Any:
             place = builder.add(row, builder.mul(column, tile.number(tile.size)))
@@ -141,10 +150,7 @@ def write_left_tile(
             for c, total in enumerate(row):
                 at = builder.add(j_, tile.number(c * tile.width))
                 x = builder.load(vector_at(of_x, at), align=tile.size)
-                told = builder.load(tile.pointer(builder.add(of_known, at), byte), align=1)
-                there = builder.icmp_unsigned("!=", told, ir.Constant(byte, [0] * tile.width))
-                rest = builder.fsub(x, builder.load(total))
-                line = builder.select(there, rest, tile.constant(0.0))
+                line = weighed(builder.fsub(x, builder.load(total)), of_known, at)
                 shift = builder.add(to_, tile.number(c * tile.width))
                 builder.store(line, vector_at(of_r, shift), align=tile.size)
         return context.get_dummy_value()

@@ -56,7 +56,7 @@ def _put_edge(R, to, L, i, P, p, X, known, j):  # type: ignore[no-untyped-def]
     # As `write_left_tile` where X ends within the tile.
     rows, columns = X.shape
     tile = P.shape[1]
-    few, told = np.zeros((ROWS, tile), X.dtype), np.zeros((ROWS, tile), np.uint8)
+    few, told = np.zeros((ROWS, tile), X.dtype), np.zeros((ROWS, tile), known.dtype)
     for r in range(min(ROWS, rows - i)):
         for c in range(min(tile, columns - j)):
             few[r, c] = X[i + r, j + c]
@@ -81,9 +81,9 @@ def _put_left(R, L, i, P, X, known, first, count):  # type: ignore[no-untyped-de
 def left_along_rows(X, known, F, A, out):  # type: ignore[no-untyped-def]
     """Write ``(known ∘ (X − F Aᵀ)) A`` into ``out`` (rows, k).
 
-    X and ``known``, of bytes 0 or 1, (rows, columns) have the entries of a row side by side; F
-    (rows, k) and A (columns, k) are in C order. Cost twice that of a product with X, no temporary
-    of its size.
+    X and ``known`` (rows, columns) have the entries of a row side by side; ``known`` holds bytes 0
+    or 1, or weights in the dtype of X, which is zero where they are. F (rows, k) and A (columns, k)
+    are in C order. Cost twice that of a product with X, no temporary of its size.
     """
     rows, columns = X.shape
     k = A.shape[1]
@@ -144,8 +144,23 @@ def left_turned(X, known, A, F, out):  # type: ignore[no-untyped-def]
 
 
 @compiled(error_model="numpy", fastmath=FAST)
+def _squares(left, weights, first, count):  # type: ignore[no-untyped-def]
+    # Σ w r² from w r.
+    total = 0.0
+    if weights.itemsize == 1:
+        for c in range(count):
+            total += np.float64(left[c]) * np.float64(left[c])
+        return total
+    for c in range(count):
+        weight = np.float64(weights[first + c])
+        square = np.float64(left[c]) * np.float64(left[c])
+        total += square / weight if weight > 0 else 0.0
+    return total
+
+
+@compiled(error_model="numpy", fastmath=FAST)
 def left_of_known(X, known, A, F):  # type: ignore[no-untyped-def]
-    """Return the sum of squares of ``known ∘ (X − A Fᵀ)`` in float64; see `left_turned`."""
+    """Return the sum of ``known ∘ (X − A Fᵀ)²`` in float64; see `left_turned`."""
     rows, columns = X.shape
     R, L = _room(min(STRETCH, columns), A), _enough(A)
     total = 0.0
@@ -155,7 +170,6 @@ def left_of_known(X, known, A, F):  # type: ignore[no-untyped-def]
         for done in range(0, rows, ROWS):
             start = max(0, min(done, rows - ROWS))
             _put_left(R, L, start, P, X, known, first, count)
-            for r in range(done - start, ROWS):
-                for c in range(count):
-                    total += np.float64(R[r, c]) * np.float64(R[r, c])
+            for r in range(done - start, min(ROWS, rows - start)):
+                total += _squares(R[r], known[start + r], first, count)
     return total

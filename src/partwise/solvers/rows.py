@@ -20,8 +20,9 @@ REPEATS = 2
 # Costs of an iteration on all of X, per entry, by what k components took on 2000 × 1000: of one
 # that fills, of products with pairs of columns, and of sweeps over entries.
 FILLING, PAIRS, SWEEPING = (60, 7), (47, 3), 46
-# Known entries of a row, for each component, from which on their share may be near enough.
-ENOUGH = 4
+# Known entries of a row, for each component, from which on their share may be near enough; of lists
+# more, since less is gained.
+ENOUGH, ENOUGH_LISTED = 4, 6
 # Rows that are looked at, and the least part of what their share says that the curvature of half of
 # them has in every direction: steps of (1 − √(1 / ENOUGH))² are the shortest at random.
 SAMPLE, LEAST = 8, 0.2
@@ -30,19 +31,20 @@ TABLE = 2**22
 
 
 def worth_filling(data: Any, k: int, *, bold: bool) -> bool:
-    """Return whether dense data with missing entries are best served by one Gram matrix.
+    """Return whether data with missing entries are best served by one Gram matrix.
 
     See `filled_rows`, which works at the speed of matrix products. Unless ``bold`` it takes as
     many more iterations as fewer entries are known.
     """
-    if data.is_sparse or not data.binary:
-        return False
-    share: float = data.mass / data.size
-    filling = float(FILLING[0] + FILLING[1] * k)
-    if not bold:
-        filling /= share
-    elif share * min(data.shape) < ENOUGH * k:
-        return False
+    if bold:
+        enough = k * (ENOUGH_LISTED if data.is_sparse else ENOUGH)
+        told: float = data.evidence * min(data.shape)
+        return told >= enough and (data.is_sparse or _pays(k, 1.0))
+    return not data.is_sparse and data.binary and _pays(k, data.evidence)
+
+
+def _pays(k: int, share: float) -> bool:
+    filling = (FILLING[0] + FILLING[1] * k) / share
     return filling < (PAIRS[0] + k * (k + PAIRS[1]) if k <= FEW else SWEEPING * k)
 
 
@@ -71,9 +73,10 @@ def alike(data: Any, A: np.ndarray) -> bool:
     white = A @ (vectors[:, wide] / np.sqrt(values[wide]))
     least = []
     for row in np.linspace(0, len(rows) - 1, SAMPLE).astype(np.intp):
-        known = white[data.mask[row] > 0]
+        weights = data.row_weights(row)
+        known = white * np.sqrt(weights, dtype=np.float64)[:, None]
         found = np.linalg.eigvalsh(known.T @ known)[0]
-        least.append(found / max(rows[row], 1 / len(A)))
+        least.append(found / rows[row] if rows[row] > 0 else 0.0)
     return float(np.median(least)) >= LEAST
 
 
@@ -106,28 +109,56 @@ def filled_rows(
 
     Source: Zhang, Wang, Ford & Makedon (2006), SIAM Data Mining, 549-553, section 3 (EM).
     """
-    data: Any = entries.data
     A, slope = np.ascontiguousarray(entries.design), entries.slope[0].astype(F.dtype)
-    turned = data.array.strides[0] < data.array.strides[-1]  # columns follow each other
-    X, known = (data.array.T, data.mask.T) if turned else (data.array, data.mask)
     share = np.ones((1, 1), F.dtype)
     if bold:
-        share = np.maximum(data.shares[0], 1 / len(A)).astype(F.dtype)[:, None]
-    cross = np.empty_like(F)
-    if turned:
-        kernels.left_turned(X, known, A, F, cross)
-    else:
-        kernels.left_along_rows(X, known, F, A, cross)
+        known: Any = entries.data
+        (of_rows, columns), eps = known.shares, float(np.finfo(F.dtype).eps)
+        mean = columns.mean()
+        # Of nothing anything is a share; and a little more than known is as safe as it is.
+        share = np.where(of_rows > 0, np.maximum(of_rows, eps * mean), mean)[:, None]
+        share = share.astype(F.dtype)
+    left = _Left(entries.data, A)
+    cross = left.products(F)
     curve = F.dtype.type(entries.curve)
     gram = gram + curve / share.min() * np.eye(len(slope), dtype=F.dtype)
     cross -= slope + curve * F
     cross /= share
     cross += F @ gram
     kernels.coordinate_sweeps(F, gram, cross, order, free, *limits)
-    if not judge:
-        return 0.0
-    sides = (A, F) if turned else (F, A)
-    return 0.5 * float(kernels.left_of_known(X, known, *sides))
+    return 0.5 * left.squares(F) if judge else 0.0
+
+
+class _Left:
+    """What the model F Aᵀ leaves of known entries, times their weights."""
+
+    def __init__(self, data: Any, A: np.ndarray) -> None:
+        self.A, self.listed, self.turned = A, data.is_sparse, False
+        self.known: tuple[np.ndarray, ...]
+        if self.listed:
+            self.known = data.indptr, data.indices, data.stored, data.weights
+        else:
+            X, weights = data.array, data.mask if data.binary else data.weights
+            self.turned = X.strides[0] < X.strides[-1]  # columns follow each other
+            self.known = (X.T, weights.T) if self.turned else (X, weights)
+
+    def products(self, F: np.ndarray) -> np.ndarray:
+        """Return its product with A, of the shape of F."""
+        out = np.empty_like(F)
+        if self.listed:
+            kernels.left_of_listed_rows(*self.known, F, self.A, out)
+        elif self.turned:
+            kernels.left_turned(*self.known, self.A, F, out)
+        else:
+            kernels.left_along_rows(*self.known, F, self.A, out)
+        return out
+
+    def squares(self, F: np.ndarray) -> float:
+        """Return the weighted sum of squares, in float64."""
+        if self.listed:
+            return float(kernels.left_of_listed(*self.known, F, self.A))
+        sides = (self.A, F) if self.turned else (F, self.A)
+        return float(kernels.left_of_known(*self.known, *sides))
 
 
 def observed_rows(

@@ -1,0 +1,211 @@
+"""Laws of missing entries where one Gram matrix serves all rows."""
+
+import numpy as np
+import pytest
+from scipy import sparse
+
+from partwise import NMF, kernels, losses
+from partwise.data import Listed, Weighted
+from partwise.models import Bilinear
+from partwise.penalties import L1, L2
+from partwise.problem import Problem
+from partwise.solvers import CoordinateDescent, run
+from partwise.solvers.rows import worth_filling
+
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+
+
+def filled_problem(k, dtype=np.float64, order="C", share=0.9, obeyed=None):
+    rng = np.random.default_rng(3)
+    X, known = rng.random((90, 70)) @ rng.random((70, 60)), rng.random((90, 60)) < share
+    data = Weighted(np.asarray(X * known, dtype, order), np.asarray(known, dtype, order))
+    factors = {"W": rng.random((90, k)).astype(dtype), "H": rng.random((60, k)).astype(dtype)}
+    return Problem(data, Bilinear(k), losses.Frobenius(), factors, obeyed or {})
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("obeyed", [(), (L1(0.2), L2(0.5))], ids=["", "L1+L2"])
+def test_missing_entries_may_be_filled_by_their_model(dtype, order, obeyed):
+    """Many components of nearly complete data: one Gram matrix serves all rows."""
+    problem = filled_problem(24, dtype, order, obeyed={"W": obeyed, "H": obeyed})
+    assert worth_filling(problem.data, 24, bold=False)
+    start = problem.objective()
+    result = run(problem, CoordinateDescent(), tol=0, max_iter=60)
+    history = result.objective_history
+    assert history[0] == pytest.approx(start)
+    rounding = 1e-9 if dtype is np.float64 else 2e-5
+    assert (np.diff(history) <= rounding * history[:-1]).all()
+    assert history[-1] == pytest.approx(problem.objective(), rel=1e-9 if rounding < 1e-8 else 1e-4)
+    exact = run(filled_problem(24, dtype, order, obeyed={"W": obeyed, "H": obeyed}), Unfilled(),
+                tol=0, max_iter=60)  # fmt: skip
+    assert history[-1] <= 1.01 * exact.objective
+
+
+class Unfilled(CoordinateDescent):
+    fill = False
+
+
+def test_filling_ends_at_a_stationary_point_and_stays_at_one():
+    problem = filled_problem(20)
+    result = run(problem, CoordinateDescent(), tol=1e-6, max_iter=3000)
+    assert result.converged
+    again = run(problem, CoordinateDescent(), tol=0, max_iter=5)
+    assert again.objective == pytest.approx(result.objective, rel=1e-6)
+    other = run(problem, Unfilled(), tol=0, max_iter=5)
+    assert other.objective == pytest.approx(result.objective, rel=1e-6)
+
+
+def test_what_is_filled_does_not_depend_on_what_stands_there():
+    rng = np.random.default_rng(0)
+    X = rng.random((60, 50))
+    known = rng.random(X.shape) < 0.95
+    found = []
+    for value in (np.nan, np.inf, -1.0):
+        given = np.where(known, X, value)
+        model = NMF(24, max_iter=20, tol=0, init="random", random_state=0)
+        found.append(model.fit(given, weights=known.astype(float)).components_)
+    np.testing.assert_array_equal(found[0], found[1])
+    np.testing.assert_array_equal(found[0], found[2])
+
+
+def test_only_binary_weights_of_nearly_complete_data_are_filled():
+    problem = filled_problem(24)
+    assert not worth_filling(problem.data, 4, bold=False)
+    assert not worth_filling(filled_problem(24, share=0.25).data, 24, bold=False)
+    assert not worth_filling(filled_problem(24, share=0.9).data, 24, bold=True)  # too few of a row
+    double = Weighted(problem.data.array, 2 * problem.data.weights)
+    assert not worth_filling(double, 24, bold=False)
+    assert worth_filling(double, 12, bold=True)
+    some = listed(problem.data.array, problem.data.weights)
+    assert worth_filling(some, 8, bold=True)
+    assert not worth_filling(some, 8, bold=False)
+    assert not worth_filling(some, 24, bold=True)
+
+
+@pytest.mark.parametrize("weighted", [False, True], ids=["known", "weighted"])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("shape", [(1, 1), (3, 5), (6, 16), (13, 70), (101, 600), (40, 1030)])
+@pytest.mark.parametrize("k", [1, 3, 20])
+def test_what_is_left_of_known_entries(shape, k, dtype, weighted):
+    """Whole tiles, edges, fewer rows than a tile, and columns from the middle of an array."""
+    rng = np.random.default_rng(0)
+    rows, columns = shape
+    X = rng.random((rows, columns + 2)).astype(dtype)[:, 1:-1]
+    known = (rng.random((rows, columns + 3)) < 0.6).astype(np.uint8)[:, 2:-1]
+    X[known == 0] = 0 if weighted else np.nan  # which is never looked at
+    if weighted:
+        known = known * rng.random((rows, columns + 3)).astype(dtype)[:, 2:-1]
+    W, H = rng.random((rows, k)).astype(dtype), rng.random((columns, k)).astype(dtype)
+    left = np.where(known > 0, X - W.astype(float) @ H.T.astype(float), 0)
+    weighed = known * left
+    along, turned = np.full((rows, k), np.nan, dtype), np.full((columns, k), np.nan, dtype)
+    kernels.left_along_rows(X, known, W, H, along)
+    kernels.left_turned(X, known, W, H, turned)
+    how = {"rtol": 1e-9, "atol": 1e-11} if dtype is np.float64 else {"rtol": 1e-3, "atol": 1e-3}
+    np.testing.assert_allclose(along, weighed @ H, **how)
+    np.testing.assert_allclose(turned, weighed.T @ W, **how)
+    squares = kernels.left_of_known(X, known, W, H)
+    assert squares == pytest.approx(np.sum(weighed * left), rel=how["rtol"])
+
+
+def listed(X, weights):
+    """Return the entries with a weight > 0 as a list; some of the values may be zero."""
+    places = np.nonzero(weights)
+    known = sparse.coo_array((X[places], places), shape=X.shape).tocsr()
+    return Listed(known, sparse.coo_array((weights[places], places), shape=X.shape).tocsr().data)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("k", [1, 3, 8, 20, 33, 70, 130])
+@pytest.mark.parametrize("columns", [1, 7, 40, 20_000])
+def test_what_is_left_of_listed_entries(columns, k, dtype):
+    """Few and many components, rows without entries, tables that are near and far."""
+    rng = np.random.default_rng(0)
+    X = sparse.random_array((30, columns), density=min(0.5, 300 / columns), rng=rng, format="lil")
+    X[[0, 11, 29]] = 0
+    X = X.tocsr().astype(dtype)
+    V = X.copy()
+    V.data = rng.random(V.nnz).astype(dtype)
+    known = X.indptr, X.indices, X.data, V.data
+    W, H = rng.random((30, k)).astype(dtype), rng.random((columns, k)).astype(dtype)
+    rest = np.where(V.toarray() > 0, X.toarray() - W.astype(float) @ H.T.astype(float), 0)
+    out = np.full((30, k), np.nan, dtype)
+    kernels.left_of_listed_rows(*known, W, H, out)
+    how = {"rtol": 1e-9, "atol": 1e-11} if dtype is np.float64 else {"rtol": 1e-3, "atol": 1e-3}
+    np.testing.assert_allclose(out, (V.toarray() * rest) @ H, **how)
+    squares = kernels.left_of_listed(*known, W, H)
+    assert squares == pytest.approx(np.sum(V.toarray() * rest**2), rel=how["rtol"])
+
+
+def holed(k, holes_in):
+    """Localized parts; entries are missing at random, more or less by column, or by stretches."""
+    rng = np.random.default_rng(1)
+    centres = rng.uniform(0, 200, (k, 1))
+    X = rng.gamma(1, size=(300, k)) @ np.exp(-(((np.arange(200) - centres) / 15) ** 2))
+    known = rng.random(X.shape) < (0.6 if holes_in == "places" else rng.uniform(0.3, 1, 200))
+    if holes_in == "stretches":
+        first = rng.integers(0, 120, (300, 1))
+        known = (np.arange(200) < first) | (np.arange(200) >= first + 80)
+    return (X + 0.01 * rng.random(X.shape)) * known, known.astype(float)
+
+
+@pytest.mark.parametrize("storage", ["dense", "listed"])
+@pytest.mark.parametrize("weighted", [False, True], ids=["known", "weighted"])
+@pytest.mark.parametrize("holes_in", ["places", "columns", "stretches"])
+def test_one_gram_matrix_serves_rows_that_miss_entries_at_random(holes_in, weighted, storage):
+    """Where a stretch is missing components are hidden, and rows have matrices of their own."""
+    k, rng = 8, np.random.default_rng(0)
+    X, weights = holed(k, holes_in)
+    if weighted:
+        weights *= rng.uniform(0.1, 10, (300, 1)) * rng.uniform(0.5, 1, X.shape)
+    data = Weighted(X, weights) if storage == "dense" else listed(X, weights)
+    assert worth_filling(data, k, bold=True)
+    factors = {"W": rng.random((300, k)), "H": rng.random((200, k))}
+
+    def problem():
+        own = {name: F.copy() for name, F in factors.items()}
+        return Problem(data, Bilinear(k), losses.Frobenius(), own)
+
+    solver = CoordinateDescent()
+    bound = problem()
+    state = solver.start(bound, None)
+    assert state.bold
+    history = [solver.step(bound, state) for _ in range(150)]
+    assert (np.diff(history) <= 1e-9 * np.abs(history[:-1])).all()
+    assert history[-1] == pytest.approx(bound.objective(), rel=1e-9)
+    assert state.bold == (holes_in != "stretches")
+    if state.bold:
+        exact = run(problem(), Unfilled(), tol=0, max_iter=150)
+        assert history[-1] <= 1.1 * exact.objective
+
+
+def test_weights_may_lie_in_another_order_than_the_data():
+    X, weights = holed(8, "places")
+    found = [
+        NMF(8, init="random", random_state=0, tol=0, max_iter=5)
+        .fit(np.asarray(X, order=first), weights=np.asarray(weights, order=second))
+        .objective_history_
+        for first in "CF"
+        for second in "CF"
+    ]
+    for history in found[1:]:
+        np.testing.assert_allclose(history, found[0], rtol=1e-9)
+
+
+def test_a_bold_step_that_raises_the_objective_is_undone():
+    """And no other one is taken; extrapolation rests for an iteration."""
+    problem = filled_problem(4)
+    solver = CoordinateDescent()
+    state = solver.start(problem, None)
+    state.bold = True
+    state.begin(problem)
+    first = state.judge(problem, 2.0)
+    before = {name: F.copy() for name, F in problem.factors.items()}
+    state.begin(problem)
+    problem.factors["W"] += 1
+    problem.factors["H"] += 1
+    assert state.judge(problem, 3.0) == first == 2.0
+    assert not state.bold
+    for name, F in problem.factors.items():
+        np.testing.assert_array_equal(F, before[name])
