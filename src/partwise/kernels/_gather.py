@@ -13,12 +13,13 @@ from numba.extending import intrinsic
 from partwise.kernels._blocks import ask_for
 from partwise.kernels._lines import CONTRACT, LINE, REORDER, _Lines
 
-__all__ = ["LINE", "most_components", "put_left", "squares_left", "sum_left", "sum_rows"]
+__all__ = ["LINE", "LONGEST", "squares_left", "sum_left", "sum_rows"]
 
 # Vectors of a sum that are in registers together, and how many stored entries ahead rows of a
 # large table are fetched: as many as cover the way to the outer caches.
 MOST = 8
 AHEAD = 16
+LONGEST = MOST * LINE  # bytes
 
 
 class _Gather(_Lines):
@@ -183,55 +184,6 @@ def _sum_chunk(gather: _Gather, target: Any, ends: Any, first: Any, count: int) 
         builder.store(line, gather.at(target, start), align=gather.size)
 
 
-@intrinsic
-def put_left(
-    typingctx: Any,
-    A: Any, indices: Any, data: Any, weights: Any, F: Any, out: Any, i: Any, p: Any, end: Any,
-    far: Any,
-) -> Any:  # fmt: skip
-    """Do ``out[q − p] = v r``, ``r = data[q] − F[i] @ A[indices[q]]``, v = weights[q].
-
-    For every q from p to the end; returns Σ v r² in float64. As for `sum_rows`; F is in C order.
-    """
-
-    def emit(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        *arrays, i_, begin_, end_, far_ = values
-        gather = _Gather(context, builder, signature, arrays)
-        last = builder.sub(builder.extract_value(gather.arrays[1].shape, 0), gather.number(1))
-        row = builder.gep(gather.arrays[4].data, [builder.mul(i_, gather.k)])
-        total = cgutils.alloca_once_value(builder, gather.double(0.0))
-        for first, count in gather.chunks():
-            starts = gather.starts(first, count)
-            own = gather.own(row, first, starts)
-            begun = builder.icmp_signed(">", first, gather.number(0))
-            reached = builder.add(first, gather.number(MOST * gather.width))
-            whole = builder.icmp_signed(">=", reached, gather.k)
-            new = builder.and_(far_, builder.not_(begun))
-            one, none = (ir.Constant(gather.scalar, value) for value in (1.0, 0.0))
-            each = gather.number(1)
-            with cgutils.for_range_slice(builder, begin_, end_, each, inc=True) as (at, _):
-                with builder.if_then(new):
-                    gather.fetch(builder.add(at, gather.number(AHEAD)), last)
-                place = builder.gep(gather.arrays[5].data, [builder.sub(at, begin_)])
-                x = builder.select(begun, builder.load(place), gather.entry(2, at))
-                rest = builder.fsub(x, gather.dot(own, gather.lines(at, starts)))
-                weighed = builder.fmul(rest, builder.select(whole, gather.entry(3, at), one))
-                builder.store(weighed, place)
-                rest = builder.select(whole, rest, none)
-                square = builder.fmul(gather.wide(weighed), gather.wide(rest))
-                builder.store(builder.fadd(builder.load(total), square), total)
-        return builder.load(total)
-
-    place = types.int64
-    how = (A, indices, data, weights, F, out, place, place, place, types.boolean)
-    return types.float64(*how), emit
-
-
-def most_components(itemsize: int) -> int:
-    """Return how many components `sum_left` can serve."""
-    return MOST * LINE // itemsize
-
-
 def _left_in_one(*, products: bool) -> Any:
     @intrinsic
     def look(
@@ -273,7 +225,8 @@ def _left_in_one(*, products: bool) -> Any:
     return look
 
 
-# For `most_components` or fewer, so that a row of A is fetched once, and v and r of `put_left`: do
-# ``out[i] = Σ v r A[indices[q]]``, or return Σ v r² in float64.
+# For r = data[q] − F[i] @ A[indices[q]] and v = weights[q], for every q from p to the end: do
+# ``out[i] = Σ v r A[indices[q]]``, or return Σ v r² in float64. A row has from ``LINE`` to
+# ``LONGEST`` bytes, so that it is fetched once; else as for `sum_rows`.
 sum_left = _left_in_one(products=True)
 squares_left = _left_in_one(products=False)
