@@ -66,9 +66,9 @@ def test_the_kernel_is_the_naive_one(masked, lowest):
     free = tuple(rng.random(F.shape) < (0.6 if masked else 2) for F in (W, H))
     order, again = np.arange(40), np.arange(40)
     wanted = W.copy(), H.copy()
-    from partwise.kernels.stochastic import _shuffle
+    from partwise.kernels.stochastic import shuffle
 
-    _shuffle(again, 12345)
+    shuffle(again, 12345)
     assert sorted(again) == list(range(40))
     assert not np.array_equal(again, np.arange(40))
     naive_steps(places, entries, again, *wanted, free, shares, slopes, 0.05, lowest)

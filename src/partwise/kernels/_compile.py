@@ -40,13 +40,19 @@ def _watched(function: Any) -> Any:
 
 
 def compiled(**options: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Return numba's decorator with a cache on disk, or without where no folder is writable."""
+    """Return numba's decorator with a cache on disk, or without where no folder is writable.
+
+    A function whose name begins with an underscore can be called by other kernels alone: the code
+    that takes arguments from Python takes a fifth of the time of compilation.
+    """
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        inner = function.__name__.startswith("_")
+        how = {"nogil": True, "no_cpython_wrapper": inner, "no_cfunc_wrapper": inner, **options}
         try:
-            return _watched(njit(cache=True, nogil=True, **options)(function))
+            return _watched(njit(cache=True, **how)(function))
         except RuntimeError:
             _warn_once()
-            return njit(nogil=True, **options)(function)
+            return njit(**how)(function)
 
     return decorate

@@ -8,7 +8,7 @@ from partwise.kernels._blocks import BLOCK, gather_block
 from partwise.kernels._compile import compiled
 from partwise.kernels._lines import LINE
 
-__all__ = ["gathered", "put_row", "room_for", "table_for", "turned", "whole_lines"]
+__all__ = ["gathered", "put", "put_row", "room_for", "table_for", "turned", "whole_lines"]
 
 
 @compiled()
@@ -58,6 +58,16 @@ def gathered(table, A, indices, start, stored):  # type: ignore[no-untyped-def]
         gather_block(B, p, A, indices, start + p, min(BLOCK, stored - p))
     B[:, (stored + BLOCK - 1) // BLOCK * BLOCK :] = 0
     return B
+
+
+@compiled()
+def put(to, values):  # type: ignore[no-untyped-def]
+    """Write a flat array into another one.
+
+    ``to[:] = values`` also compiles words about shapes that differ, which takes seconds.
+    """
+    for p in range(len(to)):
+        to[p] = values[p]
 
 
 @compiled()

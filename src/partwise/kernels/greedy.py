@@ -12,7 +12,7 @@ from numba.extending import intrinsic
 
 from partwise.kernels._compile import compiled
 from partwise.kernels._lines import CONTRACT, LINE, _Lines
-from partwise.kernels._rows import room_for, whole_lines
+from partwise.kernels._rows import put, room_for, whole_lines
 from partwise.kernels.quadratic import curvatures
 
 __all__ = ["greedy_updates"]
@@ -98,7 +98,7 @@ def greedy_updates(F, G, C, free, updates, shrink):  # type: ignore[no-untyped-d
     gram, known = room_for(k * n, F).reshape(k, n), room_for(5 * n, F).reshape(5, n)
     f, slope, open_, found = known[ENTRIES], known[SLOPES], known[INVERSES], np.zeros(2, F.dtype)
     for j in range(k):
-        gram[j, :k] = plain[j]
+        put(gram[j, :k], plain[j])
         known[CURVES, j], known[NUMBERS, j] = plain[j, j], j
     zero = F.dtype.type(0)
     for i in range(rows):

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from partwise.kernels._compile import compiled
-from partwise.kernels._rows import room_for
+from partwise.kernels._rows import put, room_for
 from partwise.kernels._tiles import ROWS, add_turned_tile, tile_bytes, write_left_tile, write_tile
 from partwise.kernels.dense import pack_rows
 
@@ -47,7 +47,8 @@ def _enough(L):  # type: ignore[no-untyped-def]
     if len(L) >= ROWS:
         return L
     more = np.zeros((ROWS, L.shape[1]), L.dtype)
-    more[: len(L)] = L
+    for i in range(len(L)):
+        put(more[i], L[i])
     return more
 
 

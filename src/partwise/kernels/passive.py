@@ -6,6 +6,7 @@ import numpy as np
 
 from partwise.kernels._compile import compiled
 from partwise.kernels._lanes import LANES, eliminate, substitute
+from partwise.kernels._rows import put
 
 __all__ = ["solve_passive"]
 
@@ -23,8 +24,8 @@ def solve_passive(F, G, C, passive, order, rounding):  # type: ignore[no-untyped
     rows, k = C.shape
     # Component k stands for none: shorter systems are filled up with it.
     gram, least = np.zeros((k + 1, k + 1)), np.ones(k + 1)
-    gram[:k, :k] = G
     for j in range(k):
+        put(gram[j, :k], G[j])
         least[j] = rounding * G[j, j]
     U = np.zeros((k + 1, k + 1, LANES))  # the right-hand side is the column after the last
     inverse = np.zeros((k + 1, LANES))

@@ -145,7 +145,7 @@ def coordinate_sweeps(F, G, C, order, free, repeats, shrink):  # type: ignore[no
     change, enough, sweeps, done = room_for(4 * width, F).reshape(4, width)
     M[:], done[:] = 1, 1
     row = np.full(width, -1)
-    taken, busy = 0, 0
+    taken, busy = np.int64(0), 0  # a literal 0 would have an `exchange` of its own
     while True:
         for b in range(0, width, BLOCK):
             put, taken_now = exchange(F, C, free, T, R, M, row, enough, sweeps, done, b, taken)

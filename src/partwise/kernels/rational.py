@@ -15,7 +15,7 @@ from partwise.kernels._lines import (
     sums_of_products,
 )
 from partwise.kernels._logarithm import log
-from partwise.kernels._rows import gathered, put_row, room_for, table_for, turned
+from partwise.kernels._rows import gathered, put, put_row, room_for, table_for, turned
 
 __all__ = ["rational_dense", "rational_sparse"]
 
@@ -153,13 +153,13 @@ def _improve(  # type: ignore[no-untyped-def]
 ):
     # Sweeps over a row, or, should they have raised its objective, one multiplicative update,
     # the minimum of a majorizer, whose poles are at zero. Returns the row's cost, if so asked.
-    old[:] = f
+    put(old, f)
     _see(f, B, values, sums, floor, beta, keep)
     for p in range(values.shape[1]):
         values[3, p] = values[1, p]
     _descend(f, B, values, sums, slope, curve, free, repeats, floor, beta, keep)
     if _rose(f, old, values, stored, slope, curve, beta):
-        f[:] = old
+        put(f, old)
         _see(f, B, values, sums, floor, beta, keep)
         for l in range(len(f)):
             _move(sums, values, B, l, f.dtype.type(0), floor, l, beta, keep)

@@ -13,7 +13,7 @@ import numpy as np
 from partwise.kernels._blocks import BLOCK
 from partwise.kernels._compile import compiled
 from partwise.kernels._descent import LANES
-from partwise.kernels._rows import room_for
+from partwise.kernels._rows import put, room_for
 from partwise.kernels._tiles import ROWS, write_residual_tiles
 from partwise.kernels.quadratic import curvatures, exchange
 
@@ -156,9 +156,10 @@ def _fall(T, N, D, P, fall):  # type: ignore[no-untyped-def]
 
 @compiled()
 def _return(T, D, N, P, good):  # type: ignore[no-untyped-def]
-    for b in range(len(good)):
-        if good[b] == 0:
-            N[:, b], P[:, b] = T[:, b], D[:, b]
+    for j in range(len(T)):
+        for b in range(len(good)):
+            if good[b] == 0:
+                N[j, b], P[j, b] = T[j, b], D[j, b]
 
 
 @compiled(error_model="numpy")
@@ -202,10 +203,11 @@ def nesterov(F, G, C, free, stop):  # type: ignore[no-untyped-def]
     enough, sweeps, done, bound, left, going, momentum, weight, fall, good = of_rows
     M[:], done[:], weight[:] = 1, 1, 1
     row = np.full(width, -1)
-    taken, busy = 0, 0
+    taken, busy = np.int64(0), 0
     while True:
-        going[:] = 1 - done
-        momentum *= going
+        for b in range(width):
+            going[b] = 1 - done[b]
+            momentum[b] *= going[b]
         taken, busy = _renew(F, C, free, T, R, M, row, enough, sweeps, done, taken, busy)
         if busy == 0:
             return
@@ -293,7 +295,7 @@ def projected_gradient(F, G, C, free, stop):  # type: ignore[no-untyped-def]
     size, tries, good, ended = of_rows[8:]
     M[:], done[:] = 1, 1
     row = np.full(width, -1)
-    taken, busy = 0, 0
+    taken, busy = np.int64(0), 0
     while True:
         size *= 1 - done
         taken, busy = _renew(F, C, free, T, R, M, row, enough, sweeps, done, taken, busy)
@@ -375,7 +377,7 @@ def multiplicative_steps(F, G, C, free, floor, repeats, extrapolate):  # type: i
     enough, sweeps, done, momentum, weight, against = room_for(6 * width, F).reshape(6, width)
     M[:] = 1
     row = np.full(width, -1)
-    taken, busy = 0, 0
+    taken, busy = np.int64(0), 0
     while True:
         done[:], momentum[:], weight[:] = 1, 0, 1
         taken, busy = _renew(F, C, free, T, R, M, row, enough, sweeps, done, taken, busy)
@@ -385,7 +387,8 @@ def multiplicative_steps(F, G, C, free, floor, repeats, extrapolate):  # type: i
             if extrapolate and n > 0:
                 _beyond(T, B, momentum, N)
             else:
-                N[:] = T
+                for j in range(k):
+                    put(N[j], T[j])
             residuals(N, none, less, P)
             if signed:
                 residuals(N, R, pull, Q)

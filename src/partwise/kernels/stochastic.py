@@ -6,12 +6,12 @@ import numpy as np
 
 from partwise.kernels._compile import compiled
 
-__all__ = ["stochastic_block"]
+__all__ = ["shuffle", "stochastic_block"]
 
 
 @compiled(error_model="numpy")
-def _shuffle(order, seed):  # type: ignore[no-untyped-def]
-    # Fisher–Yates, by numbers of xorshift (Marsaglia 2003).
+def shuffle(order, seed):  # type: ignore[no-untyped-def]
+    """Shuffle a flat array in place; Fisher–Yates, by numbers of xorshift (Marsaglia 2003)."""
     state = np.uint64(seed)
     for p in range(len(order) - 1, 0, -1):
         state ^= state << np.uint64(13)
@@ -54,7 +54,7 @@ def stochastic_block(  # type: ignore[no-untyped-def]
     free_W, free_H = free
     (share_W, curve_W), (share_H, curve_H) = shares
     k, one = W.shape[1], W.dtype.type(1)
-    _shuffle(order, seed)
+    shuffle(order, seed)
     for number in order:
         i, j = rows[number], columns[number]
         w, h = W[i], H[j]

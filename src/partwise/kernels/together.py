@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from partwise.kernels._compile import compiled
+from partwise.kernels._rows import put
 from partwise.kernels.dense import turned_product
 from partwise.kernels.extrapolation import extrapolate
 from partwise.kernels.pace import nothing_new, set_out, settle
@@ -68,9 +69,11 @@ def descend_dense(  # type: ignore[no-untyped-def]
         if objective < least * half:
             return n, value[0]
         if settle(pace, objective):
-            W[:], solved[:], H[:] = accepted, accepted, kept
+            put(W.reshape(-1), accepted.reshape(-1))
+            put(solved.reshape(-1), accepted.reshape(-1))
+            put(H.reshape(-1), kept.reshape(-1))
         else:
-            accepted[:] = W
+            put(accepted.reshape(-1), W.reshape(-1))
         place = first + 1 + n
         history[place] = pace[OBJECTIVE]
         before = history[max(0, place - WINDOW)]
