@@ -5,7 +5,8 @@ import pytest
 from scipy import sparse
 
 from partwise import NMF, kernels, losses
-from partwise.data import Listed, Weighted
+from partwise.data import Weighted
+from partwise.data.weighing import listed
 from partwise.models import Bilinear
 from partwise.penalties import L1, L2
 from partwise.problem import Problem
@@ -77,7 +78,7 @@ def test_only_binary_weights_of_nearly_complete_data_are_filled():
     double = Weighted(problem.data.array, 2 * problem.data.weights)
     assert not worth_filling(double, 24, bold=False)
     assert worth_filling(double, 12, bold=True)
-    some = listed(problem.data.array, problem.data.weights)
+    some = listed(problem.data)
     assert worth_filling(some, 8, bold=True)
     assert not worth_filling(some, 8, bold=False)
     assert not worth_filling(some, 24, bold=True)
@@ -107,13 +108,6 @@ def test_what_is_left_of_known_entries(shape, k, dtype, weighted):
     np.testing.assert_allclose(turned, weighed.T @ W, **how)
     squares = kernels.left_of_known(X, known, W, H)
     assert squares == pytest.approx(np.sum(weighed * left), rel=how["rtol"])
-
-
-def listed(X, weights):
-    """Return the entries with a weight > 0 as a list; some of the values may be zero."""
-    places = np.nonzero(weights)
-    known = sparse.coo_array((X[places], places), shape=X.shape).tocsr()
-    return Listed(known, sparse.coo_array((weights[places], places), shape=X.shape).tocsr().data)
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
@@ -159,7 +153,8 @@ def test_one_gram_matrix_serves_rows_that_miss_entries_at_random(holes_in, weigh
     X, weights = holed(k, holes_in)
     if weighted:
         weights *= rng.uniform(0.1, 10, (300, 1)) * rng.uniform(0.5, 1, X.shape)
-    data = Weighted(X, weights) if storage == "dense" else listed(X, weights)
+    data = Weighted(X, weights)
+    data = listed(data) if storage == "listed" else data
     assert worth_filling(data, k, bold=True)
     factors = {"W": rng.random((300, k)), "H": rng.random((200, k))}
 

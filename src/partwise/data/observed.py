@@ -367,9 +367,8 @@ class Listed(Held, Sparse):
 
     @cached_property
     def shares(self) -> tuple[np.ndarray, np.ndarray]:
-        rows, columns = (np.empty(n) for n in self.shape)
-        rows[:] = self.weigh(np.ones((self.shape[1], 1), self.dtype))[:, 0]
-        columns[:] = np.bincount(self.indices, self.weights, self.shape[1])
+        rows = self.weigh(np.ones((self.shape[1], 1), self.dtype))[:, 0].astype(np.float64)
+        columns = np.bincount(self.indices, self.weights, self.shape[1])
         return rows / self.shape[1], columns / self.shape[0]
 
     def row_weights(self, row: int) -> np.ndarray:

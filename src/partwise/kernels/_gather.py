@@ -63,19 +63,11 @@ class _Gather(_Lines):
         """Return vectors of a row, zero where the last one lies over components before it."""
         found = [self.builder.load(self.at(row, start), align=self.size) for start in starts]
         place = self.builder.add(first, self.number((len(starts) - 1) * self.width))
-        over = self.spread_place(self.builder.sub(place, starts[-1]))
+        over = self.spread(self.builder.sub(place, starts[-1]))
         lanes = ir.Constant(over.type, list(range(self.width)))
         here = self.builder.icmp_signed(">=", lanes, over)
         found[-1] = self.builder.select(here, found[-1], self.constant(0.0))
         return found
-
-    def spread_place(self, place: Any) -> Any:
-        """Return a line that repeats a whole number."""
-        line = ir.VectorType(ir.IntType(64), self.width)
-        first, mask = ir.Constant(ir.IntType(32), 0), ir.VectorType(ir.IntType(32), self.width)
-        one = self.builder.insert_element(ir.Constant(line, ir.Undefined), place, first)
-        nothing = ir.Constant(line, ir.Undefined)
-        return self.builder.shuffle_vector(one, nothing, ir.Constant(mask, [0] * self.width))
 
     def at(self, start: Any, component: Any) -> Any:
         """Return where a vector of a row lies."""

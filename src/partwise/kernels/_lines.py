@@ -83,7 +83,7 @@ class _Lines:
 
     def spread(self, value: Any) -> Any:
         """Return a line that repeats one number."""
-        nothing = ir.Constant(self.vector, ir.Undefined)
+        nothing = ir.Constant(ir.VectorType(value.type, self.width), ir.Undefined)
         first = ir.Constant(ir.IntType(32), 0)
         mask = ir.Constant(ir.VectorType(ir.IntType(32), self.width), [0] * self.width)
         return self.builder.shuffle_vector(
