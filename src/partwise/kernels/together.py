@@ -6,13 +6,21 @@ import numpy as np
 
 from partwise.kernels._compile import compiled
 from partwise.kernels._rows import put
-from partwise.kernels.dense import turned_product
+from partwise.kernels.dense import narrow_product, turned_product
 from partwise.kernels.extrapolation import extrapolate
 from partwise.kernels.pace import nothing_new, set_out, settle
 from partwise.kernels.places import ACTIVE, ITERATION, OBJECTIVE, PLAIN, WINDOW
-from partwise.kernels.whole import sweep_dense_rows
+from partwise.kernels.quadratic import coordinate_sweeps
+from partwise.kernels.reductions import inner_rows
 
 __all__ = ["descend_dense"]
+
+
+@compiled()
+def _clip(F):  # type: ignore[no-untyped-def]
+    for i in range(F.shape[0]):
+        for l in range(F.shape[1]):
+            F[i, l] = max(F[i, l], F.dtype.type(0))
 
 
 @compiled(error_model="numpy")
@@ -40,11 +48,9 @@ def descend_dense(  # type: ignore[no-untyped-def]
     accepted, solved, kept = memory
     half, least = squares
     next_check, limits = rule
-    G, offset = np.empty((k, k), W.dtype), np.zeros(k, W.dtype)
-    free, none = np.empty((0, k), np.bool_), np.empty((0, k), W.dtype)
-    value, nothing = np.zeros(1), np.zeros(0)
-    ends = np.array([0, rows]), np.array([0, columns])
-    counter = np.zeros(1, np.int64)
+    # Gram matrices of both factors, and products of X with each.
+    G, own, free = np.empty((k, k), W.dtype), np.empty((k, k), W.dtype), np.empty((0, k), np.bool_)
+    of_rows, of_columns = np.empty((rows, k), W.dtype), np.empty((columns, k), W.dtype)
     first = min(done, WINDOW)  # the place in ``history`` of the iteration that is done
     for n in range(len(history) - 1 - first):
         plain = pace[ITERATION] < pace[PLAIN]
@@ -52,22 +58,26 @@ def descend_dense(  # type: ignore[no-untyped-def]
         weight = W.dtype.type(pace[ACTIVE])
         extrapolate(H.reshape(-1), kept.reshape(-1), weight, False, False)
         turned_product(H, H, G)
-        counter[0] = 0
-        most = (1 if plain else repeats[0], shrink)
-        sweep_dense_rows(
-            X, turned, H, W, G, offset, free, order, most,
-            solved, weight, ends[0], nothing, counter,
-        )  # fmt: skip
+        # Products and sweeps are called from here, since each function between them and this
+        # one would have them compiled once more.
+        if turned:
+            turned_product(X, H, of_rows)
+        else:
+            narrow_product(X, H, of_rows)
+        coordinate_sweeps(W, G, of_rows, order, free, 1 if plain else repeats[0], shrink)
+        extrapolate(W.reshape(-1), solved.reshape(-1), weight, False, True)
         turned_product(W, W, G)
-        counter[0] = 0
-        most = (1 if plain else repeats[1], shrink)
-        sweep_dense_rows(
-            X, not turned, W, H, G, offset, free, order, most,
-            none, weight, ends[1], value, counter,
-        )  # fmt: skip
-        objective = half + value[0]
+        if turned:
+            narrow_product(X, W, of_columns)
+        else:
+            turned_product(X, W, of_columns)
+        _clip(H)
+        coordinate_sweeps(H, G, of_columns, order, free, 1 if plain else repeats[1], shrink)
+        turned_product(H, H, own)
+        moved = 0.5 * inner_rows(own, G) - inner_rows(H, of_columns)
+        objective = half + moved
         if objective < least * half:
-            return n, value[0]
+            return n, moved
         if settle(pace, objective):
             put(W.reshape(-1), accepted.reshape(-1))
             put(solved.reshape(-1), accepted.reshape(-1))
