@@ -7,6 +7,7 @@ from scipy import sparse
 from partwise import NMF, kernels, losses
 from partwise.data import Weighted
 from partwise.data.weighing import listed
+from partwise.kernels import places
 from partwise.models import Bilinear
 from partwise.penalties import L1, L2
 from partwise.problem import Problem
@@ -101,13 +102,14 @@ def test_what_is_left_of_known_entries(shape, k, dtype, weighted):
     left = np.where(known > 0, X - W.astype(float) @ H.T.astype(float), 0)
     weighed = known * left
     along, turned = np.full((rows, k), np.nan, dtype), np.full((columns, k), np.nan, dtype)
-    kernels.left_along_rows(X, known, W, H, along)
-    kernels.left_turned(X, known, W, H, turned)
+    squares = kernels.left_along_rows(X, known, W, H, along, True)
+    squares_turned = kernels.left_turned(X, known, W, H, turned, True)
     how = {"rtol": 1e-9, "atol": 1e-11} if dtype is np.float64 else {"rtol": 1e-3, "atol": 1e-3}
     np.testing.assert_allclose(along, weighed @ H, **how)
     np.testing.assert_allclose(turned, weighed.T @ W, **how)
-    squares = kernels.left_of_known(X, known, W, H)
-    assert squares == pytest.approx(np.sum(weighed * left), rel=how["rtol"])
+    for found in (squares, squares_turned):
+        assert found == pytest.approx(np.sum(weighed * left), rel=how["rtol"])
+    assert kernels.left_turned(X, known, W, H, turned, False) == 0
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
@@ -125,10 +127,9 @@ def test_what_is_left_of_listed_entries(columns, k, dtype):
     W, H = rng.random((30, k)).astype(dtype), rng.random((columns, k)).astype(dtype)
     rest = np.where(V.toarray() > 0, X.toarray() - W.astype(float) @ H.T.astype(float), 0)
     out = np.full((30, k), np.nan, dtype)
-    kernels.left_of_listed_rows(*known, W, H, out)
+    squares = kernels.left_of_listed_rows(*known, W, H, out)
     how = {"rtol": 1e-9, "atol": 1e-11} if dtype is np.float64 else {"rtol": 1e-3, "atol": 1e-3}
     np.testing.assert_allclose(out, (V.toarray() * rest) @ H, **how)
-    squares = kernels.left_of_listed(*known, W, H)
     assert squares == pytest.approx(np.sum(V.toarray() * rest**2), rel=how["rtol"])
 
 
@@ -204,3 +205,21 @@ def test_a_bold_step_that_raises_the_objective_is_undone():
     assert not state.bold
     for name, F in problem.factors.items():
         np.testing.assert_array_equal(F, before[name])
+
+
+def test_after_a_step_that_is_undone_the_solution_of_the_one_before_is_not_lost():
+    """A step is judged before the last factor moves; where to is the beginning of the next."""
+    problem, solver = filled_problem(20), CoordinateDescent()
+    state = solver.start(problem, None)
+    for _ in range(8):
+        assert solver.step(problem, state) == pytest.approx(problem.objective(), rel=1e-9)
+    assert state.active
+    reached = {name: F.copy() for name, F in problem.factors.items()}
+    solution, lowest = state.ahead.copy(), state.pace[places.OBJECTIVE]
+    state.pace[places.OBJECTIVE] = 0.9 * lowest  # which the next step does not reach
+    solver.step(problem, state)
+    for name, F in problem.factors.items():
+        np.testing.assert_array_equal(F, reached[name])
+    state.pace[places.OBJECTIVE] = lowest
+    assert solver.step(problem, state) < lowest
+    np.testing.assert_array_equal(problem.factors["H"], solution)

@@ -13,7 +13,7 @@ from numba.extending import intrinsic
 from partwise.kernels._blocks import ask_for
 from partwise.kernels._lines import CONTRACT, LINE, REORDER, _Lines
 
-__all__ = ["LINE", "LONGEST", "squares_left", "sum_left", "sum_rows"]
+__all__ = ["LINE", "LONGEST", "sum_left", "sum_rows"]
 
 # Vectors of a sum that are in registers together, and how many stored entries ahead rows of a
 # large table are fetched: as many as cover the way to the outer caches.
@@ -176,49 +176,42 @@ def _sum_chunk(gather: _Gather, target: Any, ends: Any, first: Any, count: int) 
         builder.store(line, gather.at(target, start), align=gather.size)
 
 
-def _left_in_one(*, products: bool) -> Any:
-    @intrinsic
-    def look(
-        typingctx: Any,
-        A: Any, indices: Any, data: Any, weights: Any, F: Any, out: Any, i: Any, p: Any, end: Any,
-        far: Any,
-    ) -> Any:  # fmt: skip
-        def emit(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-            *arrays, i_, begin_, end_, far_ = values
-            gather = _Gather(context, builder, signature, arrays)
-            last = builder.sub(builder.extract_value(gather.arrays[1].shape, 0), gather.number(1))
-            shift = builder.mul(i_, gather.k)
-            row, target = (builder.gep(gather.arrays[n].data, [shift]) for n in (4, 5))
-            total = cgutils.alloca_once_value(builder, gather.double(0.0))
-            for first, count in gather.chunks():
-                starts = gather.starts(first, count)
-                own = gather.own(row, first, starts)
-                totals = [gather.variable(gather.constant(0.0)) for _ in starts]
-                each = gather.number(1)
-                with cgutils.for_range_slice(builder, begin_, end_, each, inc=True) as (at, _):
-                    with builder.if_then(far_):
-                        gather.fetch(builder.add(at, gather.number(AHEAD)), last)
-                    lines = gather.lines(at, starts)
-                    rest = builder.fsub(gather.entry(2, at), gather.dot(own, lines))
-                    weighed = builder.fmul(gather.entry(3, at), rest)
-                    if products:
-                        gather.add_lines(totals, weighed, lines)
-                    else:
-                        square = builder.fmul(gather.wide(weighed), gather.wide(rest))
-                        builder.store(builder.fadd(builder.load(total), square), total)
-                if products:
-                    gather.store_lines(totals, target, starts)
-            return builder.load(total)
+@intrinsic
+def sum_left(
+    typingctx: Any,
+    A: Any, indices: Any, data: Any, weights: Any, F: Any, out: Any, i: Any, p: Any, end: Any,
+    far: Any,
+) -> Any:  # fmt: skip
+    """Do ``out[i] = Σ v r A[indices[q]]`` for q from p to the end, and return Σ v r² in float64.
 
-        place = types.int64
-        how = (A, indices, data, weights, F, out, place, place, place, types.boolean)
-        return types.float64(*how), emit
+    Here r is ``data[q] − F[i] @ A[indices[q]]`` and v is ``weights[q]``. A row has from ``LINE`` to
+    ``LONGEST`` bytes, so that it is fetched once; else as for `sum_rows`.
+    """
 
-    return look
+    def emit(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        *arrays, i_, begin_, end_, far_ = values
+        gather = _Gather(context, builder, signature, arrays)
+        last = builder.sub(builder.extract_value(gather.arrays[1].shape, 0), gather.number(1))
+        shift = builder.mul(i_, gather.k)
+        row, target = (builder.gep(gather.arrays[n].data, [shift]) for n in (4, 5))
+        squares = cgutils.alloca_once_value(builder, gather.double(0.0))
+        for first, count in gather.chunks():
+            starts = gather.starts(first, count)
+            own = gather.own(row, first, starts)
+            totals = [gather.variable(gather.constant(0.0)) for _ in starts]
+            each = gather.number(1)
+            with cgutils.for_range_slice(builder, begin_, end_, each, inc=True) as (at, _):
+                with builder.if_then(far_):
+                    gather.fetch(builder.add(at, gather.number(AHEAD)), last)
+                lines = gather.lines(at, starts)
+                rest = builder.fsub(gather.entry(2, at), gather.dot(own, lines))
+                weighed = builder.fmul(gather.entry(3, at), rest)
+                gather.add_lines(totals, weighed, lines)
+                square = builder.fmul(gather.wide(weighed), gather.wide(rest))
+                builder.store(builder.fadd(builder.load(squares), square), squares)
+            gather.store_lines(totals, target, starts)
+        return builder.load(squares)
 
-
-# For r = data[q] − F[i] @ A[indices[q]] and v = weights[q], for every q from p to the end: do
-# ``out[i] = Σ v r A[indices[q]]``, or return Σ v r² in float64. A row has from ``LINE`` to
-# ``LONGEST`` bytes, so that it is fetched once; else as for `sum_rows`.
-sum_left = _left_in_one(products=True)
-squares_left = _left_in_one(products=False)
+    place = types.int64
+    how = (A, indices, data, weights, F, out, place, place, place, types.boolean)
+    return types.float64(*how), emit

@@ -12,7 +12,7 @@ from partwise.kernels._rows import put, room_for
 from partwise.kernels._tiles import ROWS, add_turned_tile, tile_bytes, write_left_tile, write_tile
 from partwise.kernels.dense import pack_rows
 
-__all__ = ["left_along_rows", "left_of_known", "left_turned"]
+__all__ = ["left_along_rows", "left_turned"]
 
 FAST = {"contract", "nsz", "reassoc"}
 TILE = tile_bytes()
@@ -78,13 +78,31 @@ def _put_left(R, L, i, P, X, known, first, count):  # type: ignore[no-untyped-de
             _put_edge(R, j, L, i, P, j // tile * k, X, known, first + j)
 
 
+@compiled(error_model="numpy", fastmath=FAST)
+def _squares(R, known, start, done, first, count):  # type: ignore[no-untyped-def]
+    # Σ w r² of rows from ``done`` on, from w r in R, whose first row is ``start``.
+    total = 0.0
+    for i in range(done, min(start + ROWS, len(known))):
+        left, weights = R[i - start], known[i]
+        if known.itemsize == 1:
+            for c in range(count):
+                total += np.float64(left[c]) * np.float64(left[c])
+        else:
+            for c in range(count):
+                weight = np.float64(weights[first + c])
+                square = np.float64(left[c]) * np.float64(left[c])
+                total += square / weight if weight > 0 else 0.0
+    return total
+
+
 @compiled(error_model="numpy")
-def left_along_rows(X, known, F, A, out):  # type: ignore[no-untyped-def]
+def left_along_rows(X, known, F, A, out, judge):  # type: ignore[no-untyped-def]
     """Write ``(known ∘ (X − F Aᵀ)) A`` into ``out`` (rows, k).
 
     X and ``known`` (rows, columns) have the entries of a row side by side; ``known`` holds bytes 0
     or 1, or weights in the dtype of X, which is zero where they are. F (rows, k) and A (columns, k)
-    are in C order. Cost twice that of a product with X, no temporary of its size.
+    are in C order. Returns the sum of ``known ∘ (X − F Aᵀ)²`` in float64, 0 unless ``judge``. Cost
+    twice that of a product with X, no temporary of its size.
     """
     rows, columns = X.shape
     k = A.shape[1]
@@ -94,6 +112,7 @@ def left_along_rows(X, known, F, A, out):  # type: ignore[no-untyped-def]
     S, R = room_for(ROWS * tile, A).reshape(ROWS, tile), _room(height, A)
     B = room_for(parts * height * tile, A).reshape(parts, height, tile)
     L = _enough(F)
+    total = 0.0
     out[:] = 0
     for first in range(0, columns, height):
         count = min(height, columns - first)
@@ -103,20 +122,22 @@ def left_along_rows(X, known, F, A, out):  # type: ignore[no-untyped-def]
             # The last tile begins earlier, over rows that are done.
             start = max(0, min(done, rows - ROWS))
             _put_left(R, L, start, P, X, known, first, count)
+            if judge:
+                total += _squares(R, known, start, done, first, count)
             for part in range(parts):
                 l = part * tile
                 write_tile(S, R, 0, 0, B[part], count)
                 for r in range(done - start, min(ROWS, rows - start)):
                     for c in range(min(tile, k - l)):
                         out[start + r, l + c] += S[r, c]
+    return total
 
 
 @compiled(error_model="numpy")
-def left_turned(X, known, A, F, out):  # type: ignore[no-untyped-def]
-    """Write ``(known ∘ (X − A Fᵀ))ᵀ A`` into ``out`` (columns, k).
+def left_turned(X, known, A, F, out, judge):  # type: ignore[no-untyped-def]
+    """Write ``(known ∘ (X − A Fᵀ))ᵀ A`` into ``out`` (columns, k), and return what is left.
 
-    X and ``known`` as in `left_along_rows`; A (rows, k) and F (columns, k) are in C order. Cost
-    twice that of a product with X, no temporary of its size.
+    As `left_along_rows`; A (rows, k) and F (columns, k) are in C order.
     """
     rows, columns = X.shape
     k = A.shape[1]
@@ -127,6 +148,7 @@ def left_turned(X, known, A, F, out):  # type: ignore[no-untyped-def]
     R = _room(min(most, columns), A)
     B = np.empty((ROWS, k), A.dtype)  # rows of A of a tile, zero where they were done before
     L = _enough(A)
+    total = 0.0
     for first in range(0, columns, most):
         count = min(most, columns - first)
         P = _packed(F, first, count)
@@ -137,40 +159,11 @@ def left_turned(X, known, A, F, out):  # type: ignore[no-untyped-def]
                 for r in range(ROWS):
                     B[r, l] = 0 if r < done - start else L[start + r, l]
             _put_left(R, L, start, P, X, known, first, count)
+            if judge:
+                total += _squares(R, known, start, done, first, count)
             for j in range(0, count, tile):
                 add_turned_tile(T, j, R, 0, j, B)
         for j in range(count):
             for l in range(k):
                 out[first + j, l] = T[l, j]
-
-
-@compiled(error_model="numpy", fastmath=FAST)
-def _squares(left, weights, first, count):  # type: ignore[no-untyped-def]
-    # Σ w r² from w r.
-    total = 0.0
-    if weights.itemsize == 1:
-        for c in range(count):
-            total += np.float64(left[c]) * np.float64(left[c])
-        return total
-    for c in range(count):
-        weight = np.float64(weights[first + c])
-        square = np.float64(left[c]) * np.float64(left[c])
-        total += square / weight if weight > 0 else 0.0
-    return total
-
-
-@compiled(error_model="numpy", fastmath=FAST)
-def left_of_known(X, known, A, F):  # type: ignore[no-untyped-def]
-    """Return the sum of ``known ∘ (X − A Fᵀ)²`` in float64; see `left_turned`."""
-    rows, columns = X.shape
-    R, L = _room(min(STRETCH, columns), A), _enough(A)
-    total = 0.0
-    for first in range(0, columns, STRETCH):
-        count = min(STRETCH, columns - first)
-        P = _packed(F, first, count)
-        for done in range(0, rows, ROWS):
-            start = max(0, min(done, rows - ROWS))
-            _put_left(R, L, start, P, X, known, first, count)
-            for r in range(done - start, min(ROWS, rows - start)):
-                total += _squares(R[r], known[start + r], first, count)
     return total

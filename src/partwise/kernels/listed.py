@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from partwise.kernels._compile import compiled
-from partwise.kernels._gather import LINE, LONGEST, squares_left, sum_left
+from partwise.kernels._gather import LINE, LONGEST, sum_left
 
-__all__ = ["left_of_listed", "left_of_listed_rows"]
+__all__ = ["left_of_listed_rows"]
 
 FAST = {"contract", "nsz", "reassoc"}
 NEAR = 2**18  # bytes of a table that is soon in a core's own cache, beside all the rest
@@ -26,35 +26,23 @@ def left_of_listed_rows(indptr, indices, data, weights, F, A, out):  # type: ign
     """Write ``(V ∘ (X − F Aᵀ)) A`` into ``out`` (rows, k), for weights V of stored entries.
 
     X and V, zero elsewhere, are in compressed rows of one pattern, F (rows, k), A (columns, k)
-    and ``out`` in C order. Cost O(stored · k), no temporary.
+    and ``out`` in C order. Returns the sum of ``V ∘ (X − F Aᵀ)²`` in float64. Cost O(stored · k),
+    no temporary.
     """
-    far = A.size * A.itemsize > NEAR
-    once = LINE <= A.shape[1] * A.itemsize <= LONGEST
-    for i in range(len(F)):
-        begin, end = indptr[i], indptr[i + 1]
-        if once:
-            sum_left(A, indices, data, weights, F, out, i, begin, end, far)
-            continue
-        out[i] = 0
-        for p in range(begin, end):
-            a = A[indices[p]]
-            left = weights[p] * _left(data[p], F[i], a)
-            for l in range(len(a)):
-                out[i, l] += left * a[l]
-
-
-@compiled(error_model="numpy", fastmath=FAST)
-def left_of_listed(indptr, indices, data, weights, F, A):  # type: ignore[no-untyped-def]
-    """Return the sum of ``V ∘ (X − F Aᵀ)²`` in float64; see `left_of_listed_rows`."""
     far = A.size * A.itemsize > NEAR
     once = LINE <= A.shape[1] * A.itemsize <= LONGEST
     total = 0.0
     for i in range(len(F)):
         begin, end = indptr[i], indptr[i + 1]
         if once:
-            total += squares_left(A, indices, data, weights, F, F, i, begin, end, far)
+            total += sum_left(A, indices, data, weights, F, out, i, begin, end, far)
             continue
+        out[i] = 0
         for p in range(begin, end):
-            left = np.float64(_left(data[p], F[i], A[indices[p]]))
-            total += np.float64(weights[p]) * left * left
+            a = A[indices[p]]
+            rest = _left(data[p], F[i], a)
+            left = weights[p] * rest
+            for l in range(len(a)):
+                out[i, l] += left * a[l]
+            total += np.float64(left) * np.float64(rest)
     return total

@@ -108,7 +108,7 @@ class CoordinateDescent(Solver):
         if self.shuffle:
             order = state.rng.permutation(order)
         sweeps = _Sweeps(self, problem, state, order, plain=state.early)
-        state.begin(problem)
+        state.begin(problem, ahead=sweeps.ahead)
         objective = problem.sweep(sweeps, "normal" if problem.quadratic else "entries")
         assert objective is not None
         return state.judge(problem, objective)
@@ -178,8 +178,14 @@ class _Sweeps:
     @cached_property
     def filled(self) -> bool:
         """One Gram matrix serves all rows of data with missing entries."""
-        fills = self.solver.fill and not self.exact
-        return fills and worth_filling(self.problem.data, len(self.order), bold=self.state.bold)
+        if self.problem.quadratic or self.state.idle or not self.solver.fill:
+            return False
+        return worth_filling(self.problem.data, len(self.order), bold=self.state.bold)
+
+    @property
+    def ahead(self) -> bool:
+        """The step is judged before the last factor moves."""
+        return self.filled and self.problem.free[-1] not in self.problem.signed
 
     def limits(self, name: str) -> tuple[int, float]:
         """Return the sweeps over a row, at most, and the change after which they end."""
@@ -214,13 +220,22 @@ class _Sweeps:
             np.maximum(F, 0, out=F)
         how = (free, self.order, self.limits(name))
         if self.filled and not signed:
-            bold, judge = self.state.bold, name == self.problem.free[-1]
-            if name not in self.grams:  # threads that begin together form it side by side
-                self.grams[name] = gram_of_all(entries, bold=bold)
-            value = filled_rows(F, entries, self.grams[name], *how, bold=bold, judge=judge)
-        else:
-            value = observed_rows(F, entries, *how, exact=self.exact, signed=signed)[0]
+            return self._filled(name, rows, F, entries, how)
+        value = observed_rows(F, entries, *how, exact=self.exact, signed=signed)[0]
         self.state.follow(name, rows, F)
+        return value
+
+    def _filled(self, name: str, rows: slice, F: np.ndarray, entries: Entries, how: Any) -> float:
+        state, judge = self.state, name == self.problem.free[-1]
+        if name not in self.grams:  # threads that begin together form it side by side
+            self.grams[name] = gram_of_all(entries, bold=state.bold)
+        if judge:
+            assert state.ahead is not None
+            state.ahead[rows] = F
+            F = state.ahead[rows]
+        value = filled_rows(F, entries, self.grams[name], *how, bold=state.bold, judge=judge)
+        if not judge:
+            state.follow(name, rows, F)
         return value
 
     def whole(

@@ -52,7 +52,8 @@ class Momentum(State):
 
     Notes
     -----
-    Memory: one copy of the last factor, two of the others.
+    Memory: one copy of the last factor, or three where it is judged before it moves, and two of
+    the others.
 
     Source: Ang & Gillis (2019), Neural Computation 31, algorithm 1 and section 3.4; for more
     than two factors Ang, Cohen, Hien & Gillis (2020), arXiv:2001.04321.
@@ -71,6 +72,10 @@ class Momentum(State):
     accepted: dict[str, np.ndarray] = field(default_factory=dict)
     solved: dict[str, np.ndarray] = field(default_factory=dict)
     kept: np.ndarray | None = None
+    # Of the last factor, where a step is judged before it moves: what it will be in the next
+    # step, and its solution before that was extrapolated.
+    ahead: np.ndarray | None = None
+    behind: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         self.pace[[places.WEIGHT, places.BEFORE, places.BOUND]] = BETA, BETA, 1.0
@@ -118,21 +123,34 @@ class Momentum(State):
             self.bold = bold
             self.steadied = self.steadied and only_signs(problem)
 
-    def begin(self, problem: Problem) -> None:
-        """Extrapolate the last factor, which enters the updates of the others."""
+    def begin(self, problem: Problem, *, ahead: bool = False) -> None:
+        """Extrapolate the last factor, which enters the updates of the others.
+
+        ``ahead``: it stays then, and what it moves to is written into the array of this name,
+        from where the next step takes it. The objective is that before it moves, which is known
+        from a look at the data that its update takes anyway.
+        """
         if self.steadied and self.kept is not None:
             self._steady(problem)
         kernels.set_out(self.pace)
         if self.idle:
             self.pace[places.ACTIVE] = 0
-        else:
-            F, kept = problem.factors[problem.free[-1]], self.kept
-            assert kept is not None
+            return
+        F, kept = problem.factors[problem.free[-1]], self.kept
+        assert kept is not None
+        if not ahead:
+            self.ahead = self.behind = None
+        elif self.ahead is None:
+            self.ahead, self.behind = F.copy(), F.copy()
 
-            def piece(rows: slice) -> None:
+        def piece(rows: slice) -> None:
+            if self.ahead is None or self.behind is None:
                 self._extrapolate(F[rows], kept[rows], project=False)
+            else:
+                F[rows] = self.ahead[rows]
+                self._extrapolate(F[rows], self.behind[rows], project=True)
 
-            each(piece, spans(len(F), 100.0 * F.shape[1]))
+        each(piece, spans(len(F), 100.0 * F.shape[1]))
 
     def _steady(self, problem: Problem) -> None:
         # Where nothing holds the scale of one factor against that of the other, what once moved
@@ -171,7 +189,11 @@ class Momentum(State):
                 problem.factors[name][...] = place
                 self.solved[name][...] = place
             problem.factors[problem.free[-1]][...] = self.kept
+            if self.ahead is not None:
+                self.ahead[...] = self.behind  # which was found from where it returns to
         else:
             for name, place in self.accepted.items():
                 place[...] = problem.factors[name]
+            if self.ahead is not None and self.kept is not None:
+                self.kept[...] = problem.factors[problem.free[-1]]
         return float(self.pace[places.OBJECTIVE])

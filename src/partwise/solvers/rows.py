@@ -104,8 +104,8 @@ def filled_rows(
     its own slope, and its curvature is that of all entries of X, which is above that of the known
     ones: the model stands in place of what is missing. If ``bold`` it is the share that is known of
     a row, times that of columns as they are seen: near its own where entries are missing at random,
-    and the objective may rise. Returns half the squares that are left of the known entries, or 0
-    unless ``judge``. Cost two products with X, or three, and O(rows · k²) per sweep.
+    and the objective may rise. Returns half the squares that were left of the known entries before
+    the sweeps, or 0 unless ``judge``. Cost two products with X and O(rows · k²) per sweep.
 
     Source: Zhang, Wang, Ford & Makedon (2006), SIAM Data Mining, 549-553, section 3 (EM).
     """
@@ -118,47 +118,29 @@ def filled_rows(
         # Of nothing anything is a share; and a little more than known is as safe as it is.
         share = np.where(of_rows > 0, np.maximum(of_rows, eps * mean), mean)[:, None]
         share = share.astype(F.dtype)
-    left = _Left(entries.data, A)
-    cross = left.products(F)
+    cross, squares = _left(entries.data, F, A, judge=judge)
     curve = F.dtype.type(entries.curve)
     gram = gram + curve / share.min() * np.eye(len(slope), dtype=F.dtype)
     cross -= slope + curve * F
     cross /= share
     cross += F @ gram
     kernels.coordinate_sweeps(F, gram, cross, order, free, *limits)
-    return 0.5 * left.squares(F) if judge else 0.0
+    return 0.5 * squares
 
 
-class _Left:
-    """What the model F Aᵀ leaves of known entries, times their weights."""
+def _left(data: Any, F: np.ndarray, A: np.ndarray, *, judge: bool) -> tuple[np.ndarray, float]:
+    """Return what F Aᵀ leaves of known entries, times their weights, times A; and its squares.
 
-    def __init__(self, data: Any, A: np.ndarray) -> None:
-        self.A, self.listed, self.turned = A, data.is_sparse, False
-        self.known: tuple[np.ndarray, ...]
-        if self.listed:
-            self.known = data.indptr, data.indices, data.stored, data.weights
-        else:
-            X, weights = data.array, data.mask if data.binary else data.weights
-            self.turned = X.strides[0] < X.strides[-1]  # columns follow each other
-            self.known = (X.T, weights.T) if self.turned else (X, weights)
-
-    def products(self, F: np.ndarray) -> np.ndarray:
-        """Return its product with A, of the shape of F."""
-        out = np.empty_like(F)
-        if self.listed:
-            kernels.left_of_listed_rows(*self.known, F, self.A, out)
-        elif self.turned:
-            kernels.left_turned(*self.known, self.A, F, out)
-        else:
-            kernels.left_along_rows(*self.known, F, self.A, out)
-        return out
-
-    def squares(self, F: np.ndarray) -> float:
-        """Return the weighted sum of squares, in float64."""
-        if self.listed:
-            return float(kernels.left_of_listed(*self.known, F, self.A))
-        sides = (self.A, F) if self.turned else (F, self.A)
-        return float(kernels.left_of_known(*self.known, *sides))
+    The weighted sum of squares is formed in float64, and only if asked for by ``judge``.
+    """
+    out = np.empty_like(F)
+    if data.is_sparse:
+        known = data.indptr, data.indices, data.stored, data.weights
+        return out, float(kernels.left_of_listed_rows(*known, F, A, out))
+    X, weights = data.array, data.mask if data.binary else data.weights
+    if X.strides[0] < X.strides[-1]:  # columns follow each other
+        return out, float(kernels.left_turned(X.T, weights.T, A, F, out, judge))
+    return out, float(kernels.left_along_rows(X, weights, F, A, out, judge))
 
 
 def observed_rows(
