@@ -7,6 +7,7 @@ from scipy import sparse
 from partwise import NMF, kernels, losses
 from partwise.data import Weighted
 from partwise.data.weighing import listed
+from partwise.estimators._scaled_residuals import RobustProblem
 from partwise.kernels import places
 from partwise.models import Bilinear
 from partwise.penalties import L1, L2
@@ -198,13 +199,39 @@ def test_a_bold_step_that_raises_the_objective_is_undone():
     state.begin(problem)
     first = state.judge(problem, 2.0)
     before = {name: F.copy() for name, F in problem.factors.items()}
-    state.begin(problem)
+    state.begin(problem, ahead=True)
+    state.ahead += 1  # found boldly as well
     problem.factors["W"] += 1
-    problem.factors["H"] += 1
     assert state.judge(problem, 3.0) == first == 2.0
     assert not state.bold
+    assert state.ahead is None
     for name, F in problem.factors.items():
         np.testing.assert_array_equal(F, before[name])
+
+
+def test_a_single_step_moves_both_factors():
+    problem = filled_problem(20)
+    before = {name: F.copy() for name, F in problem.factors.items()}
+    result = run(problem, CoordinateDescent(), tol=0, max_iter=1)
+    assert result.objective == pytest.approx(problem.objective(), rel=1e-12)
+    assert all((F != before[name]).any(axis=1).all() for name, F in problem.factors.items())
+
+
+@pytest.mark.parametrize("heavy", [1.0, 1e-3], ids=["filled", "filled later"])
+def test_weights_that_change_in_every_step(heavy):
+    """Robust weights: the objective is that of the factors, whatever a step was judged by."""
+    plain = filled_problem(8)
+    X = plain.data.array * 1.0
+    X[::7, ::5] *= 9
+    data = Weighted(X, plain.data.weights * np.where(np.arange(60) < 30, heavy, 1.0))
+    problem = RobustProblem(data, plain.model, plain.loss, plain.factors).robust(0.5)
+    solver = CoordinateDescent()
+    state = solver.start(problem, None)
+    history = [problem.objective()]
+    for _ in range(40):
+        history.append(solver.step(problem, state))
+        assert history[-1] == pytest.approx(problem.objective(), rel=1e-9)
+    assert (np.diff(history) <= 1e-9 * history[0]).all()
 
 
 def test_after_a_step_that_is_undone_the_solution_of_the_one_before_is_not_lost():

@@ -178,6 +178,7 @@ class RobustProblem(Problem):
     """
 
     distance: float = np.inf
+    changing = True
 
     def robust(self, distance: float) -> RobustProblem:
         """Set the distance, and return the problem."""

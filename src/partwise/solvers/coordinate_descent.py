@@ -110,8 +110,7 @@ class CoordinateDescent(Solver):
         sweeps = _Sweeps(self, problem, state, order, plain=state.early)
         state.begin(problem, ahead=sweeps.ahead)
         objective = problem.sweep(sweeps, "normal" if problem.quadratic else "entries")
-        assert objective is not None
-        return state.judge(problem, objective)
+        return state.judge(problem, problem.objective() if objective is None else objective)
 
     def steps(self, problem: Problem, state: Momentum, watch: Watch) -> list[float] | None:
         work = problem.data.size * problem.model.n_components
@@ -178,14 +177,20 @@ class _Sweeps:
     @cached_property
     def filled(self) -> bool:
         """One Gram matrix serves all rows of data with missing entries."""
-        if self.problem.quadratic or self.state.idle or not self.solver.fill:
+        if self.problem.quadratic or self.exact or not self.solver.fill:
             return False
         return worth_filling(self.problem.data, len(self.order), bold=self.state.bold)
 
-    @property
+    @cached_property
     def ahead(self) -> bool:
-        """The step is judged before the last factor moves."""
-        return self.filled and self.problem.free[-1] not in self.problem.signed
+        """The step is judged before the last factor moves.
+
+        Not the first one, so that both factors move in every run.
+        """
+        problem, first = self.problem, self.state.iteration == 0
+        if first or self.state.idle or problem.changing or problem.free[-1] in problem.signed:
+            return False
+        return self.filled
 
     def limits(self, name: str) -> tuple[int, float]:
         """Return the sweeps over a row, at most, and the change after which they end."""
@@ -213,7 +218,7 @@ class _Sweeps:
 
     def _entry_by_entry(
         self, name: str, rows: slice, F: np.ndarray, entries: Entries, free: np.ndarray
-    ) -> float:
+    ) -> float | None:
         # Every row has a quadratic of its own, that of its known entries.
         signed = name in self.problem.signed
         if not signed:
@@ -225,8 +230,10 @@ class _Sweeps:
         self.state.follow(name, rows, F)
         return value
 
-    def _filled(self, name: str, rows: slice, F: np.ndarray, entries: Entries, how: Any) -> float:
-        state, judge = self.state, name == self.problem.free[-1]
+    def _filled(
+        self, name: str, rows: slice, F: np.ndarray, entries: Entries, how: Any
+    ) -> float | None:
+        state, judge = self.state, self.ahead and name == self.problem.free[-1]
         if name not in self.grams:  # threads that begin together form it side by side
             self.grams[name] = gram_of_all(entries, bold=state.bold)
         if judge:
@@ -234,9 +241,10 @@ class _Sweeps:
             state.ahead[rows] = F
             F = state.ahead[rows]
         value = filled_rows(F, entries, self.grams[name], *how, bold=state.bold, judge=judge)
-        if not judge:
-            state.follow(name, rows, F)
-        return value
+        if judge:
+            return value
+        state.follow(name, rows, F)
+        return None
 
     def whole(
         self,

@@ -46,7 +46,8 @@ class Momentum(State):
         The first iterations, which are not extrapolated.
     positive : bool
         A factor is extrapolated towards zero by its ratio, so that it stays positive. Else
-        the last factor may turn negative before it is updated, and others are projected.
+        the last factor may turn negative before it is updated, unless it is judged before that,
+        and others are projected.
     steadied : bool
         The scale of the first factor against that of the last is not extrapolated.
 
@@ -73,7 +74,7 @@ class Momentum(State):
     solved: dict[str, np.ndarray] = field(default_factory=dict)
     kept: np.ndarray | None = None
     # Of the last factor, where a step is judged before it moves: what it will be in the next
-    # step, and its solution before that was extrapolated.
+    # step, and its solution before that was extrapolated. ``kept`` is where to return to then.
     ahead: np.ndarray | None = None
     behind: np.ndarray | None = None
 
@@ -108,6 +109,8 @@ class Momentum(State):
 
     @bold.setter
     def bold(self, value: bool) -> None:
+        if self.bold and not value:
+            self.ahead = self.behind = None  # found boldly, they may raise the objective
         self.pace[places.BOLD] = value
 
     def prepare(self, problem: Problem, *, bold: bool = False) -> None:
@@ -142,6 +145,7 @@ class Momentum(State):
             self.ahead = self.behind = None
         elif self.ahead is None:
             self.ahead, self.behind = F.copy(), F.copy()
+            kept[...] = F
 
         def piece(rows: slice) -> None:
             if self.ahead is None or self.behind is None:
@@ -184,12 +188,15 @@ class Momentum(State):
         """Keep the step or undo it, and return the objective."""
         if self.idle:
             return objective
+        bold = self.bold
         if kernels.settle(self.pace, objective):
             for name, place in self.accepted.items():
                 problem.factors[name][...] = place
                 self.solved[name][...] = place
             problem.factors[problem.free[-1]][...] = self.kept
-            if self.ahead is not None:
+            if self.bold != bold:
+                self.ahead = self.behind = None
+            elif self.ahead is not None:
                 self.ahead[...] = self.behind  # which was found from where it returns to
         else:
             for name, place in self.accepted.items():

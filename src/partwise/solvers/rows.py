@@ -105,7 +105,8 @@ def filled_rows(
     ones: the model stands in place of what is missing. If ``bold`` it is the share that is known of
     a row, times that of columns as they are seen: near its own where entries are missing at random,
     and the objective may rise. Returns half the squares that were left of the known entries before
-    the sweeps, or 0 unless ``judge``. Cost two products with X and O(rows · k²) per sweep.
+    the sweeps, which dense data have only if asked to ``judge``. Cost two products with X and
+    O(rows · k²) per sweep.
 
     Source: Zhang, Wang, Ford & Makedon (2006), SIAM Data Mining, 549-553, section 3 (EM).
     """
@@ -131,7 +132,7 @@ def filled_rows(
 def _left(data: Any, F: np.ndarray, A: np.ndarray, *, judge: bool) -> tuple[np.ndarray, float]:
     """Return what F Aᵀ leaves of known entries, times their weights, times A; and its squares.
 
-    The weighted sum of squares is formed in float64, and only if asked for by ``judge``.
+    The weighted sum of squares is formed in float64, of dense data only if ``judge`` asks for it.
     """
     out = np.empty_like(F)
     if data.is_sparse:
