@@ -251,3 +251,23 @@ def test_after_a_step_that_is_undone_the_solution_of_the_one_before_is_not_lost(
     state.pace[places.OBJECTIVE] = lowest
     assert solver.step(problem, state) < lowest
     np.testing.assert_array_equal(problem.factors["H"], solution)
+
+
+def test_the_last_solution_is_taken_up_at_the_end_if_it_is_lower():
+    problem, solver = filled_problem(20), CoordinateDescent()
+    state = solver.start(problem, None)
+    for _ in range(8):
+        objective = solver.step(problem, state)
+    before, ahead = problem.factors["H"].copy(), state.ahead.copy()
+    moved = state.take_up(problem, objective)
+    assert moved < objective
+    assert moved == pytest.approx(problem.objective(), rel=1e-12)
+    np.testing.assert_array_equal(problem.factors["H"], ahead)
+    assert state.take_up(problem, moved) == moved
+    assert solver.step(problem, state) <= moved
+    kept = problem.factors["H"].copy()
+    state.ahead *= 2
+    now = state.pace[places.OBJECTIVE]
+    assert state.take_up(problem, now) == now
+    np.testing.assert_array_equal(problem.factors["H"], kept)
+    assert (before != kept).any()

@@ -343,7 +343,8 @@ def relative_errors(D: Any, predicted: Any) -> np.ndarray:
 
 
 def _factorized(D: np.ndarray, k: int, random_state: Any) -> Coordinates:
-    model = NMF(k, max_iter=2000, random_state=random_state)
+    # Landmarks are few, and some sets of them converge slowly.
+    model = NMF(k, max_iter=10_000, random_state=random_state)
     outgoing = model.fit_transform(D)
     return Coordinates(outgoing, np.ascontiguousarray(model.components_.T))
 

@@ -14,7 +14,7 @@ from partwise._errors import explain
 from partwise.kernels.places import WINDOW
 from partwise.problem import Problem
 from partwise.result import Result
-from partwise.solvers.base import Solver, Watch
+from partwise.solvers.base import Solver, State, Watch
 
 __all__ = ["Progress", "run"]
 
@@ -77,9 +77,10 @@ class _StoppingRule:
     and the residual is at the size of its square root.
     """
 
-    def __init__(self, problem: Problem, tol: float) -> None:
+    def __init__(self, problem: Problem, tol: float, state: State) -> None:
         self.problem = problem
         self.tol = tol
+        self.state = state
         self.rounding = float(np.finfo(problem.data.dtype).eps)
         self.exact = float(np.finfo(np.float64).eps) ** 2 * problem.reference
         self.limits = (tol, self.rounding, (tol / 10) ** 2 * problem.reference, self.exact)
@@ -95,6 +96,7 @@ class _StoppingRule:
             return _Verdict(False, reason, stalled=True)
         if now <= self.exact:
             return _Verdict(True, "the fit is exact")
+        history[-1] = self.state.take_up(self.problem, now)
         kkt = self.problem.kkt()
         if kkt <= self.tol:
             reason = f"the KKT residual {kkt:.2g} is at most tol={self.tol:g}"
@@ -155,7 +157,7 @@ def run(
             )
         )
     seconds = [time.perf_counter() - begin]
-    rule = _StoppingRule(problem, tol)
+    rule = _StoppingRule(problem, tol, state)
     verdict: _Verdict | None = None
 
     def told_to_stop() -> bool:
@@ -187,12 +189,14 @@ def run(
             verdict = _Verdict(False, f"max_time={max_time:g} s is over")
         elif len(history) > max_iter:
             verdict = _Verdict(False, f"max_iter={max_iter} iterations are done")
-    del state  # what is remembered of large factors makes room for the last look at them
+    history[-1] = state.take_up(problem, history[-1])
+    rounding = rule.rounding
+    del state, rule  # what is remembered of large factors makes room for the last look at them
     history[-1] = solver.finish(problem, history[-1], tol)
     moved = type(solver).finish is not Solver.finish
     kkt = problem.kkt() if verdict.kkt is None or moved else verdict.kkt
     # Where nothing changes any more, the residual at the very end decides.
-    settled = verdict.stalled and kkt <= max(tol, 10 * rule.rounding**0.5)
+    settled = verdict.stalled and kkt <= max(tol, 10 * rounding**0.5)
     return Result(
         factors=problem.factors,
         objective=history[-1],

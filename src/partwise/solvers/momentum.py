@@ -77,6 +77,7 @@ class Momentum(State):
     # step, and its solution before that was extrapolated. ``kept`` is where to return to then.
     ahead: np.ndarray | None = None
     behind: np.ndarray | None = None
+    taken: bool = False
 
     def __post_init__(self) -> None:
         self.pace[[places.WEIGHT, places.BEFORE, places.BOUND]] = BETA, BETA, 1.0
@@ -136,6 +137,7 @@ class Momentum(State):
         if self.steadied and self.kept is not None:
             self._steady(problem)
         kernels.set_out(self.pace)
+        self.taken = False
         if self.idle:
             self.pace[places.ACTIVE] = 0
             return
@@ -183,6 +185,20 @@ class Momentum(State):
             kernels.extrapolate(F.reshape(-1), before.reshape(-1), *how)
         else:
             before[...] = F
+
+    def take_up(self, problem: Problem, objective: float) -> float:
+        """Move the last factor where the next step would take it, unless the objective rises."""
+        if self.ahead is None or self.kept is None or self.taken:
+            return objective
+        self.taken, F = True, problem.factors[problem.free[-1]]
+        F[...] = self.ahead
+        moved = problem.objective()
+        if not moved <= objective:
+            F[...] = self.kept
+            return objective
+        self.kept[...] = F
+        self.pace[places.OBJECTIVE] = moved
+        return moved
 
     def judge(self, problem: Problem, objective: float) -> float:
         """Keep the step or undo it, and return the objective."""
