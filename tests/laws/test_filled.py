@@ -271,3 +271,19 @@ def test_the_last_solution_is_taken_up_at_the_end_if_it_is_lower():
     assert state.take_up(problem, now) == now
     np.testing.assert_array_equal(problem.factors["H"], kept)
     assert (before != kept).any()
+
+
+def test_the_first_step_may_be_undone_as_well():
+    """A column is known where one component lives alone: its share says far too little of it."""
+    rng = np.random.default_rng(0)
+    W, H, weights = rng.random((90, 8)), rng.random((60, 8)), np.ones((90, 60))
+    W[9:, 0] = 0
+    X = W @ H.T
+    weights[9:, 0] = 0
+    H[0, 0] *= 0.9
+    data = Weighted(X * weights, weights)
+    problem = Problem(data, Bilinear(8), losses.Frobenius(), {"W": W, "H": H})
+    assert CoordinateDescent().start(problem, None).bold
+    history = run(problem, CoordinateDescent(), tol=0, max_iter=20).objective_history
+    assert (np.diff(history) <= 1e-12 * history[0]).all()
+    assert history[-1] < 1e-12 * history[0]

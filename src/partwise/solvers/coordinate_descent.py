@@ -11,7 +11,7 @@ import numpy as np
 from partwise import kernels
 from partwise._threads import each, held
 from partwise.data import Dense, Sparse
-from partwise.kernels.places import WINDOW
+from partwise.kernels.places import OBJECTIVE, WINDOW
 from partwise.problem import CANCELLATION, Entries, Normal, Problem
 from partwise.solvers.base import Solver, Watch, affordable, not_quadratic, tied, unfolded
 from partwise.solvers.momentum import Momentum, only_signs
@@ -99,6 +99,8 @@ class CoordinateDescent(Solver):
         if self.extrapolate and (problem.quadratic or not problem.signed or _held(problem)):
             k, may_fill = problem.model.n_components, self.fill and not problem.quadratic
             state.prepare(problem, bold=may_fill and worth_filling(problem.data, k, bold=True))
+        if state.bold:  # the first step as well may raise the objective
+            state.pace[OBJECTIVE] = problem.objective()
         return state
 
     def step(self, problem: Problem, state: Momentum) -> float:

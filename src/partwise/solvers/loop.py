@@ -31,7 +31,8 @@ class Progress:
     iteration : int
         Iterations done, 0 for the start.
     objective : float
-        The penalized objective.
+        The penalized objective. Where the data miss entries, that of the result may be lower: what
+        is left of an iteration is done at its next look at the KKT residual, or at the end.
     seconds : float
         Since the start of the run.
     factors : dict of name to ndarray
