@@ -190,7 +190,8 @@ def test_weights_may_lie_in_another_order_than_the_data():
         np.testing.assert_allclose(history, found[0], rtol=1e-9)
 
 
-def test_a_bold_step_that_raises_the_objective_is_undone():
+@pytest.mark.parametrize("ahead", [False, True], ids=["judged after", "judged ahead"])
+def test_a_bold_step_that_raises_the_objective_is_undone(ahead):
     """And no other one is taken; extrapolation rests for an iteration."""
     problem = filled_problem(4)
     solver = CoordinateDescent()
@@ -199,9 +200,10 @@ def test_a_bold_step_that_raises_the_objective_is_undone():
     state.begin(problem)
     first = state.judge(problem, 2.0)
     before = {name: F.copy() for name, F in problem.factors.items()}
-    state.begin(problem, ahead=True)
-    state.ahead += 1  # found boldly as well
+    state.begin(problem, ahead=ahead)
     problem.factors["W"] += 1
+    last = state.ahead if ahead else problem.factors["H"]
+    last += 1
     assert state.judge(problem, 3.0) == first == 2.0
     assert not state.bold
     assert state.ahead is None
