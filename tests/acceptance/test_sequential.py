@@ -24,36 +24,46 @@ def references(seed):
     return np.maximum(clean + 0.01 * clean.mean() * rng.standard_normal(clean.shape), 0)
 
 
+def unit_rows(H):
+    return H / np.linalg.norm(H, axis=1, keepdims=True)
+
+
 def by_multiplicative_updates(X, count, rounds, seed):
     """Ren et al. (2018), by hand: each rank from the one before and a random column and row."""
-    rng, curve = np.random.default_rng(seed), []
+    rng, curve, kept = np.random.default_rng(seed), [], [1.0]
     W, H = np.empty((len(X), 0)), np.empty((0, X.shape[1]))
     for _ in range(count):
+        old = unit_rows(H)
         W, H = np.column_stack([W, rng.random(len(X))]), np.vstack([H, rng.random(X.shape[1])])
         for _ in range(rounds):
             W *= (X @ H.T) / np.maximum(W @ (H @ H.T), 1e-300)
             H *= (W.T @ X) / np.maximum((W.T @ W) @ H, 1e-300)
         curve.append(np.sum((X - W @ H) ** 2) / np.sum((X - X.mean(axis=0)) ** 2))
-    return np.array(curve)
+        if len(old):
+            kept.append(np.sum(old * unit_rows(H)[:-1], axis=1).min())
+    return np.array(curve), np.array(kept)
 
 
 def test_residual_variance_falls_and_components_stay():
     """0.48, 0.19, 0.049, 0.021, 0.0061, 0.0023, … (medians), never above multiplicative updates.
 
-    The smallest cosine of old components is 0.93 to 0.99 when one is added (medians).
+    The smallest cosine of old components is 0.93 to 0.99 when one is added (medians), 0.94 in the
+    mean. It is of the data: the updates of the paper have 0.95 to 0.99 on the same images, 0.95 in
+    the mean, and leave more of X.
     """
-    curves, kept = [], []
+    curves, kept, kept_by_hand = [], [], []
     for seed in range(3):
         X = references(seed)
         model = SequentialNMF(8, max_iter=1000, random_state=0).fit(X)
         curves.append(model.fractional_residual_variance_)
         kept.append(model.persistence_)
-        by_hand = by_multiplicative_updates(X, 8, 200, seed)
-        assert (curves[-1] <= 1.01 * by_hand).all()
+        curve, persistence = by_multiplicative_updates(X, 8, 300, seed)
+        kept_by_hand.append(persistence)
+        assert (curves[-1] <= 1.01 * curve).all()
     assert (np.diff(curves, axis=1) < 0).all()
     assert np.median(curves, axis=0)[-1] < 1e-3
     assert np.median(kept, axis=0).min() > 0.9
-    assert np.mean(kept) > 0.93
+    assert np.mean(kept) > np.mean(kept_by_hand) - 0.02
 
 
 def star_with_disk(seed):

@@ -480,29 +480,35 @@ def test_an_exact_fit_has_its_own_value():
     assert left < 1e-12
 
 
-@pytest.mark.parametrize(("share", "most"), [(0.0, 0.0042), (0.5, 0.007)])
-def test_uncertainties_are_used_well(share, most):
-    """Zhu (2016): 300 × 400 of rank 5, noise from 2 to 50 % of the mean, entries missing.
-
-    Few entries of the factors are large. Standard errors with weights and without are as one to
-    √(E σ² · E σ⁻²) = 3.9 if nothing bounds the factors.
-    """
-    rng = np.random.default_rng(0)
-    truth = rng.gamma(0.27, size=(300, 5)) @ rng.gamma(0.27, size=(5, 400))
-    sigma = truth.mean() * np.exp(rng.uniform(np.log(0.02), np.log(0.5), truth.shape))
+def errors_with_weights(share, seed):
+    """Return χ² per degree of freedom; errors with weights, without, with zeros for holes."""
+    rng = np.random.default_rng(seed)
+    truth = rng.gamma(0.15, size=(300, 5)) @ rng.gamma(0.15, size=(5, 400))
+    sigma = truth.mean(axis=0) * np.exp(rng.uniform(np.log(0.02), np.log(0.5), truth.shape))
     X, known = truth + sigma * rng.standard_normal(truth.shape), rng.random(truth.shape) >= share
     how = {"allow_negative": True, "max_iter": 1000, "tol": 1e-6}
     weighted = NMF(5, **how).fit(X, weights=known / sigma**2)
-    plain = NMF(5, **how).fit(np.where(known, X, np.nan))
+    models = weighted, *(NMF(5, **how).fit(np.where(known, X, hole)) for hole in (np.nan, 0))
     judged = ~known if share else known
-    error = [
-        np.linalg.norm((m.W_ @ m.components_ - truth)[judged]) / np.linalg.norm(truth[judged])
-        for m in (weighted, plain)
-    ]
-    free = known.sum() - 5 * (300 + 400 - 5)
-    assert 0.95 < 2 * weighted.objective_ / free < 1.02
-    assert error[0] < most
-    assert error[1] > 3.2 * error[0]
+    errors = [np.linalg.norm((m.W_ @ m.components_ - truth)[judged]) for m in models]
+    freedom = known.sum() - 5 * (300 + 400 - 5)
+    return 2 * weighted.objective_ / freedom, *(errors / np.linalg.norm(truth[judged]))
+
+
+@pytest.mark.parametrize(("share", "most"), [(0.0, 0.0042), (0.2, 0.005), (0.5, 0.007)])
+def test_uncertainties_are_used_well(share, most):
+    """Zhu (2016): 300 × 400 of rank 5, noise from 2 to 50 % of a feature's mean, entries missing.
+
+    Few entries of the factors are large. With one size of noise for all features standard errors
+    without weights and with them are as √(E σ² · E σ⁻²) = 3.9 to one; the means of features add
+    to that. Medians of three draws.
+    """
+    found = np.median([errors_with_weights(share, seed) for seed in range(3)], axis=0)
+    assert 0.95 < found[0] < 1.02
+    assert found[1] < most
+    assert found[2] > 4 * found[1]
+    if share:
+        assert found[3] > 0.2
 
 
 @pytest.mark.parametrize("price", [0.0, 0.2])

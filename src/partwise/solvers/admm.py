@@ -53,7 +53,7 @@ class AlternatingDirections(Solver):
     needs = "the squared (Frobenius) loss with penalties that are convex quadratic, or have a prox"
     monotone = False
 
-    def __init__(self, repeats: int = 10, tol: float = 0.1) -> None:
+    def __init__(self, repeats: int = 10, tol: float = 0.003) -> None:
         self.repeats = repeats
         self.tol = tol
 
