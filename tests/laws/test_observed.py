@@ -328,6 +328,23 @@ def test_bad_weights_say_so(weights, words):
         NMF(2).fit(np.ones((13, 9)), weights=weights[0])
 
 
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_stored_nan_is_missing_where_unstored_entries_are(turned):
+    X = sparse.random_array((30, 20), density=0.4, format="csr", rng=0)
+    X.data += 0.1
+    marked, without = X.copy(), X.tocoo()
+    marked.data[3] = np.nan
+    left = np.arange(X.nnz) != 3
+    where = tuple(c[left] for c in without.coords)
+    without = sparse.csr_array((without.data[left], where), shape=X.shape)
+    how = {"unstored": "missing", "init": "random", "random_state": 0, "max_iter": 20, "tol": 0}
+    models = [NMF(3, **how).fit(Y.tocsc() if turned else Y) for Y in (marked, without)]
+    for name in ("W_", "components_", "objective_"):
+        np.testing.assert_array_equal(*(getattr(model, name) for model in models))
+    with pytest.raises(ValueError, match="NaN"):
+        NMF(3).fit(marked)
+
+
 @pytest.mark.parametrize("unstored", ["zero", "missing"])
 def test_sparse_data_of_which_nothing_is_known(unstored):
     none, X = sparse.csr_array((13, 9)), sparse.csr_array(np.ones((13, 9)))

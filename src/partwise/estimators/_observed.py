@@ -38,7 +38,7 @@ def observe(
     Parameters
     ----------
     X : ndarray, SciPy sparse array in compressed rows, or Stored
-        NaN in a dense array is missing.
+        NaN is missing in a dense array, and in a sparse one whose unstored entries are.
     weights : array-like or sparse, of the shape of X, or of its rows alone; or None
         Each ≥ 0; 0, and what is not stored, is missing. Or a source of such outside memory.
     unstored : {"zero", "missing"}

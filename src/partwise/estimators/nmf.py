@@ -228,10 +228,10 @@ class NMF(BaseNMF):
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Entries ≥ 0 and finite; at least two features. NaN in a dense array is missing, and
-            counts for nothing. Never modified. Larger than
-            memory: a memory map, the path of a ``.npy`` file, a Zarr array, an HDF5
-            dataset or backed AnnData, which are read block by block of rows.
+            Entries ≥ 0 and finite; at least two features. NaN is missing and counts for
+            nothing, in a dense array, and stored in a sparse one with ``unstored="missing"``.
+            Never modified. Larger than memory: a memory map, the path of a ``.npy`` file, a Zarr
+            array, an HDF5 dataset or backed AnnData, which are read block by block of rows.
         y : Ignored
             Present for consistency.
         W : ndarray of shape (n_samples, n_components), optional
