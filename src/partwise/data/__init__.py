@@ -3,7 +3,7 @@
 from partwise.data.base import Data
 from partwise.data.blocks import RowBlocks
 from partwise.data.dense import Dense
-from partwise.data.observed import Listed, Observed, Weighted
+from partwise.data.observed import Listed, Observed, Shares, Weighted
 from partwise.data.readers import MemoryReader, Reader, open_reader
 from partwise.data.row_weighted import RowWeighted
 from partwise.data.sparse import Sparse
@@ -21,6 +21,7 @@ __all__ = [
     "Reader",
     "RowBlocks",
     "RowWeighted",
+    "Shares",
     "Sparse",
     "Stored",
     "StoredObserved",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import sparse
@@ -14,7 +14,7 @@ from partwise.data.base import Index, even_blocks
 from partwise.data.dense import Dense
 from partwise.data.sparse import Sparse
 
-__all__ = ["Held", "Listed", "Observed", "Weighted", "column_scale"]
+__all__ = ["Held", "Listed", "Observed", "Shares", "Weighted", "column_scale"]
 
 # Numbers in a table of all products of two columns.
 TABLE = 2**22
@@ -60,6 +60,34 @@ class Observed(ABC):
         """Something whose ``@ W`` and ``weigh(W)`` are those of the columns."""
 
 
+class Shares(NamedTuple):
+    """Mean weights in float64: of rows, of columns, and of all entries of the whole matrix."""
+
+    rows: np.ndarray
+    columns: np.ndarray
+    mean: float
+
+    @classmethod
+    def of(cls, rows: np.ndarray, columns: np.ndarray) -> Shares:
+        """Return the mean weights of a whole matrix."""
+        return cls(rows, columns, float(columns.mean()))
+
+    def some(self, index: Index) -> Shares:
+        """Return those of some of the rows."""
+        return self._replace(rows=self.rows[index])
+
+    def turned(self) -> Shares:
+        """Return those of the transposed matrix."""
+        return Shares(self.columns, self.rows, self.mean)
+
+    def of_rows(self, dtype: np.dtype) -> np.ndarray:
+        """Return those of rows, of shape (rows, 1), > 0."""
+        # Of nothing anything is a share; and a little more than known is as safe as it is.
+        least = float(np.finfo(dtype).eps) * self.mean
+        found = np.where(self.rows > 0, np.maximum(self.rows, least), self.mean)
+        return found.astype(dtype)[:, None]
+
+
 class Held(Observed):
     """Such data in memory."""
 
@@ -68,8 +96,8 @@ class Held(Observed):
 
     @property
     @abstractmethod
-    def shares(self) -> tuple[np.ndarray, np.ndarray]:
-        """The mean weight of each row and of each column, in float64."""
+    def shares(self) -> Shares:
+        """The mean weights."""
 
     @abstractmethod
     def row_weights(self, row: int) -> np.ndarray:
@@ -210,8 +238,7 @@ class Weighted(Held, Dense):
     def rows(self, index: Index) -> Weighted:
         part = Weighted._of(self.array[index], self.weights[index])
         part.__dict__.update(binary=self.binary, row_squares=self.row_squares[index])
-        rows, columns = self.shares
-        part.__dict__.update(shares=(rows[index], columns))
+        part.__dict__.update(shares=self.shares.some(index))
         if self.binary:
             part.__dict__.update(mask=self.mask[index])
         return part
@@ -219,7 +246,7 @@ class Weighted(Held, Dense):
     @property
     def T(self) -> Weighted:
         turned = Weighted._of(self.array.T, self.weights.T)
-        turned.__dict__.update(binary=self.binary, shares=self.shares[::-1])
+        turned.__dict__.update(binary=self.binary, shares=self.shares.turned())
         if self.binary:
             turned.__dict__.update(mask=self.mask.T)
         return turned
@@ -235,11 +262,11 @@ class Weighted(Held, Dense):
         return np.asarray(self.weights > 0).view(np.uint8)
 
     @cached_property
-    def shares(self) -> tuple[np.ndarray, np.ndarray]:
+    def shares(self) -> Shares:
         if self.binary:
             rows, columns = self.counts()
-            return rows / self.shape[1], columns / self.shape[0]
-        return tuple(self.weights.mean(axis=axis, dtype=np.float64) for axis in (1, 0))
+            return Shares.of(rows / self.shape[1], columns / self.shape[0])
+        return Shares.of(*(self.weights.mean(axis=axis, dtype=np.float64) for axis in (1, 0)))
 
     def row_weights(self, row: int) -> np.ndarray:
         return self.weights[row]
@@ -330,8 +357,7 @@ class Listed(Held, Sparse):
             return self
         part = super().rows(index)
         found = Listed.of(part, self.weights[self.indptr[start] : self.indptr[stop]])
-        rows, columns = self.shares
-        found.__dict__.update(shares=(rows[index], columns))
+        found.__dict__.update(shares=self.shares.some(index))
         return found
 
     @property
@@ -366,10 +392,10 @@ class Listed(Held, Sparse):
         return np.diff(self.indptr), self.column_counts
 
     @cached_property
-    def shares(self) -> tuple[np.ndarray, np.ndarray]:
+    def shares(self) -> Shares:
         rows = self.weigh(np.ones((self.shape[1], 1), self.dtype))[:, 0].astype(np.float64)
         columns = np.bincount(self.indices, self.weights, self.shape[1])
-        return rows / self.shape[1], columns / self.shape[0]
+        return Shares.of(rows / self.shape[1], columns / self.shape[0])
 
     def row_weights(self, row: int) -> np.ndarray:
         stored = slice(self.indptr[row], self.indptr[row + 1])

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from partwise import kernels
+from partwise.data import Shares
 from partwise.problem import CANCELLATION, Entries, Quadratics
 from partwise.solvers.quadratics import quadratic_rows
 
@@ -48,13 +49,13 @@ def _pays(k: int, share: float) -> bool:
     return filling < (PAIRS[0] + k * (k + PAIRS[1]) if k <= FEW else SWEEPING * k)
 
 
-def _as_seen(A: np.ndarray, shares: np.ndarray) -> np.ndarray:
+def _as_seen(A: np.ndarray, shares: Shares) -> np.ndarray:
     """Return A (columns, k) with its rows as long as their share of what is known makes them.
 
     The share that a row knows times the Gram matrix of these is the mean one of rows that know as
     much.
     """
-    even = np.sqrt(shares / max(float(shares.mean()), np.finfo(np.float64).tiny))
+    even = np.sqrt(shares.columns / max(shares.mean, np.finfo(np.float64).tiny))
     return A * even.astype(A.dtype)[:, None]
 
 
@@ -64,8 +65,8 @@ def alike(data: Any, A: np.ndarray) -> bool:
     They are not where holes hide some components and spare others. Looks at a few rows; cost
     O(columns · k²).
     """
-    rows, columns = data.shares
-    seen = _as_seen(A, columns).astype(np.float64)
+    rows = data.shares.rows
+    seen = _as_seen(A, data.shares).astype(np.float64)
     values, vectors = np.linalg.eigh(seen.T @ seen)
     wide = values > np.finfo(A.dtype).eps * len(A) * values[-1]
     if not wide.any():
@@ -84,7 +85,7 @@ def gram_of_all(entries: Entries, *, bold: bool) -> np.ndarray:
     """Return the one Gram matrix of `filled_rows`, without penalties."""
     data: Any = entries.data
     A = np.ascontiguousarray(entries.design)
-    return kernels.gram(_as_seen(A, data.shares[1]) if bold else A)
+    return kernels.gram(_as_seen(A, data.shares) if bold else A)
 
 
 def filled_rows(
@@ -110,20 +111,17 @@ def filled_rows(
 
     Source: Zhang, Wang, Ford & Makedon (2006), SIAM Data Mining, 549-553, section 3 (EM).
     """
+    data: Any = entries.data
     A, slope = np.ascontiguousarray(entries.design), entries.slope[0].astype(F.dtype)
-    share = np.ones((1, 1), F.dtype)
+    cross, squares = _left(data, F, A, judge=judge)
+    cross -= slope
+    share = data.shares.of_rows(F.dtype) if bold else np.ones((1, 1), F.dtype)
+    if entries.curve:
+        curve = F.dtype.type(entries.curve)
+        cross -= curve * F
+        gram = gram + curve / share.min() * np.eye(len(slope), dtype=F.dtype)
     if bold:
-        known: Any = entries.data
-        (of_rows, columns), eps = known.shares, float(np.finfo(F.dtype).eps)
-        mean = columns.mean()
-        # Of nothing anything is a share; and a little more than known is as safe as it is.
-        share = np.where(of_rows > 0, np.maximum(of_rows, eps * mean), mean)[:, None]
-        share = share.astype(F.dtype)
-    cross, squares = _left(entries.data, F, A, judge=judge)
-    curve = F.dtype.type(entries.curve)
-    gram = gram + curve / share.min() * np.eye(len(slope), dtype=F.dtype)
-    cross -= slope + curve * F
-    cross /= share
+        cross /= share
     cross += F @ gram
     kernels.coordinate_sweeps(F, gram, cross, order, free, *limits)
     return 0.5 * squares
