@@ -114,16 +114,13 @@ class _Gather(_Lines):
             total = self.builder.fadd(total, product, flags=REORDER)
         return self.sum(total)
 
-    def fetch(self, p: Any, last: Any) -> None:
-        """Ask for the row of the stored entry p ahead of its use."""
-        builder = self.builder
-        p = builder.select(builder.icmp_signed("<", p, last), p, last)
-        start = builder.bitcast(self.row_of(p), ir.IntType(8).as_pointer())
-        size = builder.mul(self.k, self.number(self.size))
-        count = builder.udiv(builder.add(size, self.number(LINE - 1)), self.number(LINE))
-        with cgutils.for_range(builder, count) as loop:
-            line = builder.gep(start, [builder.mul(loop.index, self.number(LINE))])
-            ask_for(builder, line)
+    def fetch(self, p: Any, last: Any, first: Any, count: int) -> None:
+        """Ask for so many vectors of the row of the stored entry p, or the last, ahead of use."""
+        p = self.builder.select(self.builder.icmp_signed("<", p, last), p, last)
+        start = self.builder.gep(self.row_of(p), [first])
+        line = self.builder.bitcast(start, ir.IntType(8).as_pointer())
+        for n in range(count):
+            ask_for(self.builder, self.builder.gep(line, [self.number(n * LINE)]))
 
 
 @intrinsic
@@ -156,14 +153,13 @@ def _sum_chunk(gather: _Gather, target: Any, ends: Any, first: Any, count: int) 
     starts = gather.starts(first, count)
     sets = 2 if count <= MOST // 2 else 1
     totals = [[gather.variable(gather.constant(0.0)) for _ in range(count)] for _ in range(sets)]
-    new = builder.and_(far, builder.icmp_signed("==", first, gather.number(0)))
     with cgutils.for_range_slice(
         builder, begin, builder.sub(end, gather.number(sets - 1)), gather.number(sets)
     ) as (p, _):
         for number, some in enumerate(totals):
             at = builder.add(p, gather.number(number))
-            with builder.if_then(new):
-                gather.fetch(builder.add(at, gather.number(AHEAD)), last)
+            with builder.if_then(far):
+                gather.fetch(builder.add(at, gather.number(AHEAD)), last, first, count)
             gather.add(some, at, starts)
     if sets == 2:
         odd = builder.and_(builder.sub(end, begin), gather.number(1))
@@ -202,7 +198,7 @@ def sum_left(
             each = gather.number(1)
             with cgutils.for_range_slice(builder, begin_, end_, each, inc=True) as (at, _):
                 with builder.if_then(far_):
-                    gather.fetch(builder.add(at, gather.number(AHEAD)), last)
+                    gather.fetch(builder.add(at, gather.number(AHEAD)), last, first, count)
                 lines = gather.lines(at, starts)
                 rest = builder.fsub(gather.entry(2, at), gather.dot(own, lines))
                 weighed = builder.fmul(gather.entry(3, at), rest)
