@@ -42,23 +42,12 @@ def _longest(ends):  # type: ignore[no-untyped-def]
     return longest
 
 
-@compiled(error_model="numpy")
-def _move(number, C, F, G, offset, free, order, limits, before, weight, ends, values):  # type: ignore[no-untyped-def]
-    # Sweeps over the rows of a piece, whose products with X are C, and what they are worth.
-    a, b = ends[number], ends[number + 1]
-    f = F[a:b]
-    rows, k = f.shape
-    for i in range(rows):
-        for l in range(k):
+@compiled()
+def _prepare(C, f, offset):  # type: ignore[no-untyped-def]
+    for i in range(f.shape[0]):
+        for l in range(f.shape[1]):
             C[i, l] += offset[l]
-            f[i, l] = max(f[i, l], F.dtype.type(0))
-    coordinate_sweeps(f, G, C, order, free[a:b] if free.shape[0] > 0 else free, *limits)
-    if len(values) > 0:
-        own = np.empty((k, k), F.dtype)
-        turned_product(f, f, own)
-        values[number] = 0.5 * inner_rows(own, G) - inner_rows(f, C)
-    if before.shape[0] > 0:
-        extrapolate(f.reshape(-1), before[a:b].reshape(-1), weight, False, True)
+            f[i, l] = max(f[i, l], f.dtype.type(0))
 
 
 @compiled(error_model="numpy")
@@ -74,7 +63,8 @@ def sweep_dense_rows(  # type: ignore[no-untyped-def]
     rows end at ``ends``; where ``values`` is of their number it gets the quadratic of each.
     ``counter`` (1,) starts at 0 and is shared by all threads. Cost O(rows · columns · k).
     """
-    room = np.empty((_longest(ends), F.shape[1]), F.dtype)
+    k = F.shape[1]
+    room, own = np.empty((_longest(ends), k), F.dtype), np.empty((k, k), F.dtype)
     while True:
         number = _take(counter)
         if number >= len(ends) - 1:
@@ -85,7 +75,16 @@ def sweep_dense_rows(  # type: ignore[no-untyped-def]
             turned_product(X[:, a:b], A, C)
         else:
             narrow_product(X[a:b], A, C)
-        _move(number, C, F, G, offset, free, order, limits, before, weight, ends, values)
+        # What follows is written twice: a function around it would have all of it compiled
+        # once more.
+        f = F[a:b]
+        _prepare(C, f, offset)
+        coordinate_sweeps(f, G, C, order, free[a:b] if free.shape[0] > 0 else free, *limits)
+        if len(values) > 0:
+            turned_product(f, f, own)
+            values[number] = 0.5 * inner_rows(own, G) - inner_rows(f, C)
+        if before.shape[0] > 0:
+            extrapolate(f.reshape(-1), before[a:b].reshape(-1), weight, False, True)
 
 
 @compiled(error_model="numpy")
@@ -107,7 +106,8 @@ def sweep_sparse_rows(  # type: ignore[no-untyped-def]
     counter,
 ):
     """Do as `sweep_dense_rows` for X in compressed rows."""
-    room = np.empty((_longest(ends), F.shape[1]), F.dtype)
+    k = F.shape[1]
+    room, own = np.empty((_longest(ends), k), F.dtype), np.empty((k, k), F.dtype)
     while True:
         number = _take(counter)
         if number >= len(ends) - 1:
@@ -115,4 +115,11 @@ def sweep_sparse_rows(  # type: ignore[no-untyped-def]
         a, b = ends[number], ends[number + 1]
         C = room[: b - a]
         sparse_product(indptr[a : b + 1], indices, data, A, C)
-        _move(number, C, F, G, offset, free, order, limits, before, weight, ends, values)
+        f = F[a:b]
+        _prepare(C, f, offset)
+        coordinate_sweeps(f, G, C, order, free[a:b] if free.shape[0] > 0 else free, *limits)
+        if len(values) > 0:
+            turned_product(f, f, own)
+            values[number] = 0.5 * inner_rows(own, G) - inner_rows(f, C)
+        if before.shape[0] > 0:
+            extrapolate(f.reshape(-1), before[a:b].reshape(-1), weight, False, True)
