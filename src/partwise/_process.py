@@ -43,7 +43,7 @@ def warnings_as_lines() -> Iterator[None]:
 
 @contextmanager
 def interrupts_kept() -> Iterator[None]:
-    """Send Ctrl-C again where it came while a destructor ran: Python drops it there."""
+    """Send Ctrl-C again where it came in a destructor or a callback: Python drops it there."""
     hook, timers = sys.unraisablehook, []
 
     def again(unraisable: Any) -> None:
@@ -51,13 +51,22 @@ def interrupts_kept() -> Iterator[None]:
             hook(unraisable)
             return
         # From a thread of its own: sent from here, it would end in this hook.
-        timers.append(threading.Timer(0.05, signal.raise_signal, [signal.SIGINT]))
+        timers.append(threading.Timer(0.05, _interrupt))
         timers[-1].start()
 
     sys.unraisablehook = again
     try:
         yield
     finally:
-        sys.unraisablehook = hook
         for timer in timers:
             timer.cancel()
+            timer.join()
+        sys.unraisablehook = hook
+
+
+def _interrupt() -> None:
+    # As the terminal does it: a call that waits in the main thread is woken up.
+    if hasattr(signal, "pthread_kill"):
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+    else:
+        signal.raise_signal(signal.SIGINT)

@@ -139,7 +139,7 @@ def test_ctrl_c_leaves_nothing_and_exits_with_130(tmp_path):
 @pytest.mark.skipif(os.name == "nt", reason="needs POSIX signals")
 def test_ctrl_c_in_a_destructor_is_not_lost(folder):
     script = (
-        "import signal, sys\n"
+        "import signal, sys, time\n"
         "from partwise import cli\n"
         "class Interrupted:\n"
         "    def __del__(self):\n"
@@ -147,11 +147,11 @@ def test_ctrl_c_in_a_destructor_is_not_lost(folder):
         "        print('not reached', flush=True)\n"
         "def read(path, read=cli.read_matrix):\n"
         "    Interrupted()\n"
+        "    time.sleep(20)\n"
         "    return read(path)\n"
         "cli.read_matrix = read\n"
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
-        "options = '-k 3 -o m -q --tol 0 --max-iter 300000'.split()\n"
-        "sys.exit(cli.main(['fit', 'x.npy', *options]))\n"
+        "sys.exit(cli.main('fit x.npy -k 3 -o m -q'.split()))\n"
     )
     command = [sys.executable, "-c", script]
     done = subprocess.run(

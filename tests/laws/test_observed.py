@@ -341,8 +341,21 @@ def test_a_stored_nan_is_missing_where_unstored_entries_are(turned):
     models = [NMF(3, **how).fit(Y.tocsc() if turned else Y) for Y in (marked, without)]
     for name in ("W_", "components_", "objective_"):
         np.testing.assert_array_equal(*(getattr(model, name) for model in models))
-    with pytest.raises(ValueError, match="NaN"):
-        NMF(3).fit(marked)
+
+
+@pytest.mark.filterwarnings("ignore:1 rows and 0 columns of X")
+def test_a_stored_nan_is_refused_where_unstored_entries_are_zeros():
+    X = sparse.random_array((30, 20), density=0.4, format="csr", rng=0)
+    X.data[3] = np.nan
+    row, column = (c[3] for c in X.tocoo().coords)
+    dense, rows = np.ones(X.shape), np.ones(30)
+    dense[row - 1], rows[row - 1] = 0, 0
+    for weights in (None, dense, sparse.csr_array(dense), rows, np.ones(30)):
+        with pytest.raises(ValueError, match="NaN"):
+            NMF(3).fit(X, weights=weights)
+    dense[row, column] = 0
+    for weights in (dense, sparse.csr_array(dense)):
+        assert np.isfinite(NMF(3, max_iter=2, tol=0).fit(X, weights=weights).objective_)
 
 
 @pytest.mark.parametrize("unstored", ["zero", "missing"])

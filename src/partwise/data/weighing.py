@@ -81,8 +81,8 @@ def known_of_sparse(X: Any, weights: Any, unstored: str) -> Weighted | Listed:
     """
     data: Any = as_data(X)
     if unstored == "zero":
-        if not sparse.issparse(weights):
-            return known_of_dense(data.to_dense(), weights)
+        if not sparse.issparse(weights):  # a stored NaN stays, to be refused
+            return Weighted(np.where(weights > 0, data.to_dense(), 0), weights)
         pattern = weights.copy()
         pattern.sum_duplicates()
         rows, columns = pattern.nonzero()
