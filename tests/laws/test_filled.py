@@ -171,7 +171,7 @@ def test_one_gram_matrix_serves_rows_that_miss_entries_at_random(holes_in, weigh
     history = [solver.step(bound, state) for _ in range(150)]
     assert (np.diff(history) <= 1e-9 * np.abs(history[:-1])).all()
     assert history[-1] == pytest.approx(bound.objective(), rel=1e-9)
-    assert state.bold == (holes_in != "stretches")
+    assert bool(state.bold) == (holes_in != "stretches")
     if state.bold:
         exact = run(problem(), Unfilled(), tol=0, max_iter=150)
         assert history[-1] <= 1.1 * exact.objective
@@ -192,23 +192,26 @@ def test_weights_may_lie_in_another_order_than_the_data():
 
 @pytest.mark.parametrize("ahead", [False, True], ids=["judged after", "judged ahead"])
 def test_a_bold_step_that_raises_the_objective_is_undone(ahead):
-    """And no other one is taken; extrapolation rests for an iteration."""
+    """And later ones are less bold, until none is; extrapolation rests for an iteration."""
     problem = filled_problem(4)
     solver = CoordinateDescent()
     state = solver.start(problem, None)
-    state.bold = True
+    state.bold = 1
     state.begin(problem)
     first = state.judge(problem, 2.0)
     before = {name: F.copy() for name, F in problem.factors.items()}
-    state.begin(problem, ahead=ahead)
-    problem.factors["W"] += 1
-    last = state.ahead if ahead else problem.factors["H"]
-    last += 1
-    assert state.judge(problem, 3.0) == first == 2.0
-    assert not state.bold
-    assert state.ahead is None
-    for name, F in problem.factors.items():
-        np.testing.assert_array_equal(F, before[name])
+    seen = []
+    while state.bold:
+        seen.append(state.bold)
+        state.begin(problem, ahead=ahead)
+        problem.factors["W"] += 1
+        last = state.ahead if ahead else problem.factors["H"]
+        last += 1
+        assert state.judge(problem, 3.0) == first == 2.0
+        assert state.ahead is None
+        for name, F in problem.factors.items():
+            np.testing.assert_array_equal(F, before[name])
+    assert seen == [1, 1.5, 2.25, 3.375]
 
 
 def test_a_single_step_moves_both_factors():

@@ -105,8 +105,8 @@ class CoordinateDescent(Solver):
 
     def step(self, problem: Problem, state: Momentum) -> float:
         order = np.arange(problem.model.n_components)
-        if state.bold and state.iteration % WINDOW == state.plain:
-            state.bold = _alike(problem)
+        if state.bold and state.iteration % WINDOW == state.plain and not _alike(problem):
+            state.bold = 0
         if self.shuffle:
             order = state.rng.permutation(order)
         sweeps = _Sweeps(self, problem, state, order, plain=state.early)
@@ -181,7 +181,7 @@ class _Sweeps:
         """One Gram matrix serves all rows of data with missing entries."""
         if self.problem.quadratic or self.exact or not self.solver.fill:
             return False
-        return worth_filling(self.problem.data, len(self.order), bold=self.state.bold)
+        return worth_filling(self.problem.data, len(self.order), bold=bool(self.state.bold))
 
     @cached_property
     def ahead(self) -> bool:
@@ -237,7 +237,7 @@ class _Sweeps:
     ) -> float | None:
         state, judge = self.state, self.ahead and name == self.problem.free[-1]
         if name not in self.grams:  # threads that begin together form it side by side
-            self.grams[name] = gram_of_all(entries, bold=state.bold)
+            self.grams[name] = gram_of_all(entries, bold=bool(state.bold))
         if judge:
             assert state.ahead is not None
             state.ahead[rows] = F

@@ -104,12 +104,15 @@ class Momentum(State):
         return not self.accepted
 
     @property
-    def bold(self) -> bool:
-        """Steps that are not extrapolated may raise the objective; they are undone then."""
-        return bool(self.pace[places.BOLD])
+    def bold(self) -> float:
+        """Steps that are not extrapolated may raise the objective; they are undone then.
+
+        0 where none may, else what their curvature is multiplied by, from 1 on.
+        """
+        return float(self.pace[places.BOLD])
 
     @bold.setter
-    def bold(self, value: bool) -> None:
+    def bold(self, value: float) -> None:
         if self.bold and not value:
             self.ahead = self.behind = None  # found boldly, they may raise the objective
         self.pace[places.BOLD] = value

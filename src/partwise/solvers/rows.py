@@ -96,7 +96,7 @@ def filled_rows(
     order: np.ndarray,
     limits: tuple[int, float],
     *,
-    bold: bool,
+    bold: float,
     judge: bool,
 ) -> float:
     """Sweep over rows of a factor in place, with one Gram matrix for all of them.
@@ -104,10 +104,10 @@ def filled_rows(
     ``gram`` is `gram_of_all`, ``limits`` are those of `observed_rows`. The quadratic of a row has
     its own slope, and its curvature is that of all entries of X, which is above that of the known
     ones: the model stands in place of what is missing. If ``bold`` it is the share that is known of
-    a row, times that of columns as they are seen: near its own where entries are missing at random,
-    and the objective may rise. Returns half the squares that were left of the known entries before
-    the sweeps, which dense data have only if asked to ``judge``. Cost two products with X and
-    O(rows · k²) per sweep.
+    a row, times that of columns as they are seen, times ``bold``: near its own where entries are
+    missing at random, and the objective may rise. Returns half the squares that were left of the
+    known entries before the sweeps, which dense data have only if asked to ``judge``. Cost two
+    products with X and O(rows · k²) per sweep.
 
     Source: Zhang, Wang, Ford & Makedon (2006), SIAM Data Mining, 549-553, section 3 (EM).
     """
@@ -115,7 +115,9 @@ def filled_rows(
     A, slope = np.ascontiguousarray(entries.design), entries.slope[0].astype(F.dtype)
     cross, squares = _left(data, F, A, judge=judge)
     cross -= slope
-    share = data.shares.of_rows(F.dtype) if bold else np.ones((1, 1), F.dtype)
+    share = np.ones((1, 1), F.dtype)
+    if bold:
+        share = F.dtype.type(bold) * data.shares.of_rows(F.dtype)
     if entries.curve:
         curve = F.dtype.type(entries.curve)
         cross -= curve * F
