@@ -63,7 +63,7 @@ def test_residual_variance_falls_and_components_stay():
     assert (np.diff(curves, axis=1) < 0).all()
     assert np.median(curves, axis=0)[-1] < 1e-3
     assert np.median(kept, axis=0).min() > 0.9
-    assert np.mean(kept) > np.mean(kept_by_hand) - 0.02
+    assert np.mean(kept) > max(0.93, np.mean(kept_by_hand) - 0.02)
 
 
 def star_with_disk(seed):

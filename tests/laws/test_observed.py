@@ -510,11 +510,14 @@ def test_an_exact_fit_has_its_own_value():
     assert left < 1e-12
 
 
-def errors_with_weights(share, seed):
-    """Return χ² per degree of freedom; errors with weights, without, with zeros for holes."""
+def errors_with_weights(power, axis, share, seed):
+    """Return χ² per degree of freedom; errors with weights, without, with zeros for holes.
+
+    Noise is a share of the mean of X, or of each of its features where ``axis`` is 0.
+    """
     rng = np.random.default_rng(seed)
-    truth = rng.gamma(0.15, size=(300, 5)) @ rng.gamma(0.15, size=(5, 400))
-    sigma = truth.mean(axis=0) * np.exp(rng.uniform(np.log(0.02), np.log(0.5), truth.shape))
+    truth = rng.gamma(power, size=(300, 5)) @ rng.gamma(power, size=(5, 400))
+    sigma = truth.mean(axis=axis) * np.exp(rng.uniform(np.log(0.02), np.log(0.5), truth.shape))
     X, known = truth + sigma * rng.standard_normal(truth.shape), rng.random(truth.shape) >= share
     how = {"allow_negative": True, "max_iter": 1000, "tol": 1e-6}
     weighted = NMF(5, **how).fit(X, weights=known / sigma**2)
@@ -526,19 +529,22 @@ def errors_with_weights(share, seed):
 
 
 @pytest.mark.parametrize(("share", "most"), [(0.0, 0.0042), (0.2, 0.005), (0.5, 0.007)])
-def test_uncertainties_are_used_well(share, most):
-    """Zhu (2016): 300 × 400 of rank 5, noise from 2 to 50 % of a feature's mean, entries missing.
+@pytest.mark.parametrize("noise_of", ["features", "all"])
+def test_uncertainties_are_used_well(noise_of, share, most):
+    """Zhu (2016): 300 × 400 of rank 5, noise from 2 to 50 % of the mean, entries missing.
 
     Few entries of the factors are large. With one size of noise for all features standard errors
-    without weights and with them are as √(E σ² · E σ⁻²) = 3.9 to one; the means of features add
-    to that. Medians of three draws.
+    without weights and with them are as √(E σ² · E σ⁻²) = 3.9 to one if nothing bounds the factors;
+    the means of features add to that. Medians of three draws, or one.
     """
-    found = np.median([errors_with_weights(share, seed) for seed in range(3)], axis=0)
-    assert 0.95 < found[0] < 1.02
-    assert found[1] < most
-    assert found[2] > 4 * found[1]
+    power, axis, draws, times = (0.15, 0, 3, 4) if noise_of == "features" else (0.27, None, 1, 3.2)
+    found = [errors_with_weights(power, axis, share, seed) for seed in range(draws)]
+    reduced, weighted, plain, zeros = np.median(found, axis=0)
+    assert 0.95 < reduced < 1.02
+    assert weighted < most
+    assert plain > times * weighted
     if share:
-        assert found[3] > 0.2
+        assert zeros > 0.2
 
 
 @pytest.mark.parametrize("price", [0.0, 0.2])

@@ -42,12 +42,21 @@ def _longest(ends):  # type: ignore[no-untyped-def]
     return longest
 
 
-@compiled()
-def _prepare(C, f, offset):  # type: ignore[no-untyped-def]
+@compiled(inline="always")  # a function of its own would have all that it calls compiled once more
+def _move(number, C, F, G, offset, free, order, limits, before, weight, ends, values, own):  # type: ignore[no-untyped-def]
+    # Sweeps over the rows of a piece, whose products with X are C, and what they are worth.
+    a, b = ends[number], ends[number + 1]
+    f = F[a:b]
     for i in range(f.shape[0]):
         for l in range(f.shape[1]):
             C[i, l] += offset[l]
-            f[i, l] = max(f[i, l], f.dtype.type(0))
+            f[i, l] = max(f[i, l], F.dtype.type(0))
+    coordinate_sweeps(f, G, C, order, free[a:b] if free.shape[0] > 0 else free, *limits)
+    if len(values) > 0:
+        turned_product(f, f, own)
+        values[number] = 0.5 * inner_rows(own, G) - inner_rows(f, C)
+    if before.shape[0] > 0:
+        extrapolate(f.reshape(-1), before[a:b].reshape(-1), weight, False, True)
 
 
 @compiled(error_model="numpy")
@@ -75,16 +84,7 @@ def sweep_dense_rows(  # type: ignore[no-untyped-def]
             turned_product(X[:, a:b], A, C)
         else:
             narrow_product(X[a:b], A, C)
-        # What follows is written twice: a function around it would have all of it compiled
-        # once more.
-        f = F[a:b]
-        _prepare(C, f, offset)
-        coordinate_sweeps(f, G, C, order, free[a:b] if free.shape[0] > 0 else free, *limits)
-        if len(values) > 0:
-            turned_product(f, f, own)
-            values[number] = 0.5 * inner_rows(own, G) - inner_rows(f, C)
-        if before.shape[0] > 0:
-            extrapolate(f.reshape(-1), before[a:b].reshape(-1), weight, False, True)
+        _move(number, C, F, G, offset, free, order, limits, before, weight, ends, values, own)
 
 
 @compiled(error_model="numpy")
@@ -115,11 +115,4 @@ def sweep_sparse_rows(  # type: ignore[no-untyped-def]
         a, b = ends[number], ends[number + 1]
         C = room[: b - a]
         sparse_product(indptr[a : b + 1], indices, data, A, C)
-        f = F[a:b]
-        _prepare(C, f, offset)
-        coordinate_sweeps(f, G, C, order, free[a:b] if free.shape[0] > 0 else free, *limits)
-        if len(values) > 0:
-            turned_product(f, f, own)
-            values[number] = 0.5 * inner_rows(own, G) - inner_rows(f, C)
-        if before.shape[0] > 0:
-            extrapolate(f.reshape(-1), before[a:b].reshape(-1), weight, False, True)
+        _move(number, C, F, G, offset, free, order, limits, before, weight, ends, values, own)

@@ -122,8 +122,7 @@ def filled_rows(
         curve = F.dtype.type(entries.curve)
         cross -= curve * F
         gram = gram + curve / share.min() * np.eye(len(slope), dtype=F.dtype)
-    if bold:
-        cross /= share
+    cross /= share
     cross += F @ gram
     kernels.coordinate_sweeps(F, gram, cross, order, free, *limits)
     return 0.5 * squares
