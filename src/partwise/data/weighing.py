@@ -111,7 +111,10 @@ def _in_rows(
     # Entries by row, and by column within each.
     counts = np.bincount(rows, minlength=shape[0])
     indptr = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-    order = np.lexsort((columns, rows))
+    order: Any = slice(None)
+    behind = (rows[1:] == rows[:-1]) & (columns[1:] <= columns[:-1])
+    if behind.any() or (rows[1:] < rows[:-1]).any():
+        order = np.lexsort((columns, rows))
     kind = np.int64 if max(shape) > 2**31 - 1 else np.int32
     part = (known[order], columns[order].astype(kind), indptr.astype(kind))
     if len(known) > np.iinfo(kind).max:
