@@ -266,11 +266,11 @@ class Problem:
         F, obeyed, free = self.factors[name], self.penalties[name], self.free_entries(name)
         if plain is None:
             shared, pieces = led._shared(kind), led._pieces(kind)
-            whole = getattr(update, "whole", None) if kind == "normal" else None
+            whole = getattr(update, "whole", None) if kind in ("normal", "entries") else None
             if whole is not None:
                 added = np.zeros((1, F.shape[1]), F.dtype)
-                normal = self.penalized(name, Normal(shared, added))
-                worth = whole(name, led, normal, free, pieces, judge=judge)
+                known = Normal(shared, added) if kind == "normal" else led._plain(kind, shared)
+                worth = whole(name, led, self.penalized(name, known), free, pieces, judge=judge)
                 if worth is not None:
                     return float(sum(worth))
         else:

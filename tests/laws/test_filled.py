@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from scipy import sparse
 
 from partwise import NMF, kernels, losses
 from partwise.data import Weighted
@@ -80,10 +79,7 @@ def test_only_binary_weights_of_nearly_complete_data_are_filled():
     double = Weighted(problem.data.array, 2 * problem.data.weights)
     assert not worth_filling(double, 24, bold=False)
     assert worth_filling(double, 12, bold=True)
-    some = listed(problem.data)
-    assert worth_filling(some, 8, bold=True)
-    assert not worth_filling(some, 8, bold=False)
-    assert not worth_filling(some, 24, bold=True)
+    assert not worth_filling(listed(problem.data), 8, bold=True)
 
 
 @pytest.mark.parametrize("weighted", [False, True], ids=["known", "weighted"])
@@ -113,27 +109,6 @@ def test_what_is_left_of_known_entries(shape, k, dtype, weighted):
     assert kernels.left_turned(X, known, W, H, turned, False) == 0
 
 
-@pytest.mark.parametrize("dtype", [np.float64, np.float32])
-@pytest.mark.parametrize("k", [1, 3, 8, 20, 33, 70, 130])
-@pytest.mark.parametrize("columns", [1, 7, 40, 20_000])
-def test_what_is_left_of_listed_entries(columns, k, dtype):
-    """Few and many components, rows without entries, tables that are near and far."""
-    rng = np.random.default_rng(0)
-    X = sparse.random_array((30, columns), density=min(0.5, 300 / columns), rng=rng, format="lil")
-    X[[0, 11, 29]] = 0
-    X = X.tocsr().astype(dtype)
-    V = X.copy()
-    V.data = rng.random(V.nnz).astype(dtype)
-    known = X.indptr, X.indices, X.data, V.data
-    W, H = rng.random((30, k)).astype(dtype), rng.random((columns, k)).astype(dtype)
-    rest = np.where(V.toarray() > 0, X.toarray() - W.astype(float) @ H.T.astype(float), 0)
-    out = np.full((30, k), np.nan, dtype)
-    squares = kernels.left_of_listed_rows(*known, W, H, out)
-    how = {"rtol": 1e-9, "atol": 1e-11} if dtype is np.float64 else {"rtol": 1e-3, "atol": 1e-3}
-    np.testing.assert_allclose(out, (V.toarray() * rest) @ H, **how)
-    assert squares == pytest.approx(np.sum(V.toarray() * rest**2), rel=how["rtol"])
-
-
 def holed(k, holes_in):
     """Localized parts; entries are missing at random, more or less by column, or by stretches."""
     rng = np.random.default_rng(1)
@@ -146,17 +121,15 @@ def holed(k, holes_in):
     return (X + 0.01 * rng.random(X.shape)) * known, known.astype(float)
 
 
-@pytest.mark.parametrize("storage", ["dense", "listed"])
 @pytest.mark.parametrize("weighted", [False, True], ids=["known", "weighted"])
 @pytest.mark.parametrize("holes_in", ["places", "columns", "stretches"])
-def test_one_gram_matrix_serves_rows_that_miss_entries_at_random(holes_in, weighted, storage):
+def test_one_gram_matrix_serves_rows_that_miss_entries_at_random(holes_in, weighted):
     """Where a stretch is missing components are hidden, and rows have matrices of their own."""
     k, rng = 8, np.random.default_rng(0)
     X, weights = holed(k, holes_in)
     if weighted:
         weights *= rng.uniform(0.1, 10, (300, 1)) * rng.uniform(0.5, 1, X.shape)
     data = Weighted(X, weights)
-    data = listed(data) if storage == "listed" else data
     assert worth_filling(data, k, bold=True)
     factors = {"W": rng.random((300, k)), "H": rng.random((200, k))}
 

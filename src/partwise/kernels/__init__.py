@@ -26,7 +26,7 @@ _FILES = {
     "extrapolation": ("extrapolate",),
     "greedy": ("greedy_updates",),
     "left": ("left_along_rows", "left_turned"),
-    "listed": ("left_of_listed_rows",),
+    "listed": ("search_listed_rows",),
     "mixed": ("mixed_rows",),
     "multiplicative": ("multiplicative_update",),
     "newton": ("newton_dense", "newton_sparse"),

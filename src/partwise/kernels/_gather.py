@@ -1,4 +1,4 @@
-"""Rows of a table by their numbers: their weighted sum, and their products with a row."""
+"""Rows of a table by their numbers, and their weighted sum."""
 
 from __future__ import annotations
 
@@ -11,22 +11,32 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from partwise.kernels._blocks import ask_for
-from partwise.kernels._lines import CONTRACT, LINE, REORDER, _Lines
+from partwise.kernels._lines import CONTRACT, LINE, _Lines
+from partwise.kernels._registers import REGISTERS
 
-__all__ = ["LINE", "LONGEST", "sum_left", "sum_rows"]
+__all__ = ["LONGEST", "SHORTEST", "Gather", "sum_rows"]
 
-# Vectors of a sum that are in registers together, and how many stored entries ahead rows of a
-# large table are fetched: as many as cover the way to the outer caches.
-MOST = 8
+# Bytes of a row that all kernels here take, and of one that they take in one go.
+SHORTEST, LONGEST = REGISTERS.bytes, 8 * LINE
+# Vectors of a sum that are in registers together, at most; and numbers of them that have code of
+# their own: of many, one or a few more than needed cost little.
+MOST = LONGEST // REGISTERS.bytes
+COUNTS = [n for n in range(1, MOST + 1) if n <= 6 or n % (2 if n <= 16 else 4) == 0]
+# How many stored entries ahead rows of a large table are fetched: as many as cover the way to the
+# outer caches.
 AHEAD = 16
-LONGEST = MOST * LINE  # bytes
 
 
-class _Gather(_Lines):
+def _surely(count: int) -> int:
+    # Vectors that are whole where there are so many of them.
+    return max((n for n in COUNTS if n < count), default=0)
+
+
+class Gather(_Lines):
     """Rows of A (array 0), by the numbers in array 1."""
 
     def __init__(self, context: Any, builder: Any, signature: Any, values: Any) -> None:
-        super().__init__(context, builder, signature, values, LINE)
+        super().__init__(context, builder, signature, values, REGISTERS.bytes)
         self.k = builder.extract_value(self.arrays[0].shape, 1)
         self.whole = signature.args[1].dtype.bitwidth == 64
 
@@ -40,10 +50,12 @@ class _Gather(_Lines):
         return self.builder.gep(self.arrays[0].data, [self.builder.mul(found, self.k)])
 
     def starts(self, first: Any, count: int) -> list[Any]:
-        """Return where so many vectors start; the last one of a row over components before it."""
+        """Return where so many vectors start; the last ones of a row over components before."""
         builder, most = self.builder, self.builder.sub(self.k, self.number(self.width))
         found = [builder.add(first, self.number(n * self.width)) for n in range(count)]
-        found[-1] = builder.select(builder.icmp_signed("<", found[-1], most), found[-1], most)
+        for n in range(_surely(count), count):
+            inside = builder.icmp_signed("<", found[n], most)
+            found[n] = builder.select(inside, found[n], most)
         return found
 
     def chunks(self) -> Iterator[tuple[Any, int]]:
@@ -53,20 +65,21 @@ class _Gather(_Lines):
         with cgutils.for_range(builder, chunks) as loop:
             first = builder.mul(loop.index, wide)
             rest = builder.sub(self.k, first)
-            for count in range(1, MOST + 1):
-                low = builder.icmp_signed(">", rest, self.number((count - 1) * self.width))
+            for count in COUNTS:
+                low = builder.icmp_signed(">", rest, self.number(_surely(count) * self.width))
                 high = builder.icmp_signed("<=", rest, self.number(count * self.width))
                 with builder.if_then(builder.and_(low, high) if count < MOST else low):
                     yield first, count
 
     def own(self, row: Any, first: Any, starts: list[Any]) -> list[Any]:
-        """Return vectors of a row, zero where the last one lies over components before it."""
+        """Return vectors of a row, zero where they lie over components before them."""
         found = [self.builder.load(self.at(row, start), align=self.size) for start in starts]
-        place = self.builder.add(first, self.number((len(starts) - 1) * self.width))
-        over = self.spread(self.builder.sub(place, starts[-1]))
-        lanes = ir.Constant(over.type, list(range(self.width)))
-        here = self.builder.icmp_signed(">=", lanes, over)
-        found[-1] = self.builder.select(here, found[-1], self.constant(0.0))
+        for n in range(_surely(len(starts)), len(starts)):
+            place = self.builder.add(first, self.number(n * self.width))
+            over = self.spread(self.builder.sub(place, starts[n]))
+            lanes = ir.Constant(over.type, list(range(self.width)))
+            here = self.builder.icmp_signed(">=", lanes, over)
+            found[n] = self.builder.select(here, found[n], self.constant(0.0))
         return found
 
     def at(self, start: Any, component: Any) -> Any:
@@ -99,28 +112,13 @@ class _Gather(_Lines):
         """Return an entry of a flat array."""
         return self.builder.load(self.builder.gep(self.arrays[array].data, [p]))
 
-    def double(self, value: float) -> Any:
-        return ir.Constant(ir.DoubleType(), value)
-
-    def wide(self, value: Any) -> Any:
-        """Return a number in float64."""
-        return value if self.size == 8 else self.builder.fpext(value, ir.DoubleType())
-
-    def dot(self, own: list[Any], lines: list[Any]) -> Any:
-        """Return the sum of the products of entries of some vectors."""
-        total = self.constant(0.0)
-        for f, line in zip(own, lines, strict=True):
-            product = self.builder.fmul(f, line, flags=REORDER)
-            total = self.builder.fadd(total, product, flags=REORDER)
-        return self.sum(total)
-
     def fetch(self, p: Any, last: Any, first: Any, count: int) -> None:
         """Ask for so many vectors of the row of the stored entry p, or the last, ahead of use."""
         p = self.builder.select(self.builder.icmp_signed("<", p, last), p, last)
         start = self.builder.gep(self.row_of(p), [first])
         line = self.builder.bitcast(start, ir.IntType(8).as_pointer())
-        for n in range(count):
-            ask_for(self.builder, self.builder.gep(line, [self.number(n * LINE)]))
+        for place in range(0, count * REGISTERS.bytes, LINE):
+            ask_for(self.builder, self.builder.gep(line, [self.number(place)]))
 
 
 @intrinsic
@@ -135,7 +133,7 @@ def sum_rows(
 
     def emit(context: Any, builder: Any, signature: Any, values: Any) -> Any:
         *arrays, i_, begin_, end_, far_ = values
-        gather = _Gather(context, builder, signature, arrays)
+        gather = Gather(context, builder, signature, arrays)
         last = builder.sub(builder.extract_value(gather.arrays[1].shape, 0), gather.number(1))
         target = builder.gep(gather.arrays[3].data, [builder.mul(i_, gather.k)])
         for first, count in gather.chunks():
@@ -146,7 +144,7 @@ def sum_rows(
     return types.void(A, indices, weights, out, place, place, place, types.boolean), emit
 
 
-def _sum_chunk(gather: _Gather, target: Any, ends: Any, first: Any, count: int) -> None:
+def _sum_chunk(gather: Gather, target: Any, ends: Any, first: Any, count: int) -> None:
     # A few vectors of the sum; with few of them two sums, so that one need not wait for itself.
     builder = gather.builder
     begin, end, last, far = ends
@@ -170,44 +168,3 @@ def _sum_chunk(gather: _Gather, target: Any, ends: Any, first: Any, count: int) 
         for some in totals[1:]:
             line = builder.fadd(line, builder.load(some[number]))
         builder.store(line, gather.at(target, start), align=gather.size)
-
-
-@intrinsic
-def sum_left(
-    typingctx: Any,
-    A: Any, indices: Any, data: Any, weights: Any, F: Any, out: Any, i: Any, p: Any, end: Any,
-    far: Any,
-) -> Any:  # fmt: skip
-    """Do ``out[i] = Σ v r A[indices[q]]`` for q from p to the end, and return Σ v r² in float64.
-
-    Here r is ``data[q] − F[i] @ A[indices[q]]`` and v is ``weights[q]``. A row has from ``LINE`` to
-    ``LONGEST`` bytes, so that it is fetched once; else as for `sum_rows`.
-    """
-
-    def emit(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        *arrays, i_, begin_, end_, far_ = values
-        gather = _Gather(context, builder, signature, arrays)
-        last = builder.sub(builder.extract_value(gather.arrays[1].shape, 0), gather.number(1))
-        shift = builder.mul(i_, gather.k)
-        row, target = (builder.gep(gather.arrays[n].data, [shift]) for n in (4, 5))
-        squares = cgutils.alloca_once_value(builder, gather.double(0.0))
-        for first, count in gather.chunks():
-            starts = gather.starts(first, count)
-            own = gather.own(row, first, starts)
-            totals = [gather.variable(gather.constant(0.0)) for _ in starts]
-            each = gather.number(1)
-            with cgutils.for_range_slice(builder, begin_, end_, each, inc=True) as (at, _):
-                with builder.if_then(far_):
-                    gather.fetch(builder.add(at, gather.number(AHEAD)), last, first, count)
-                lines = gather.lines(at, starts)
-                rest = builder.fsub(gather.entry(2, at), gather.dot(own, lines))
-                weighed = builder.fmul(gather.entry(3, at), rest)
-                gather.add_lines(totals, weighed, lines)
-                square = builder.fmul(gather.wide(weighed), gather.wide(rest))
-                builder.store(builder.fadd(builder.load(squares), square), squares)
-            gather.store_lines(totals, target, starts)
-        return builder.load(squares)
-
-    place = types.int64
-    how = (A, indices, data, weights, F, out, place, place, place, types.boolean)
-    return types.float64(*how), emit

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from partwise.kernels._compile import compiled
-from partwise.kernels._gather import LINE, sum_rows
+from partwise.kernels._gather import SHORTEST, sum_rows
 
 __all__ = ["add_columns", "product_at", "sparse_product", "square_sums"]
 
@@ -42,7 +42,7 @@ def sparse_product(indptr, indices, data, A, out):  # type: ignore[no-untyped-de
     k = A.shape[1]
     for i in range(len(indptr) - 1):
         begin, end = indptr[i], indptr[i + 1]
-        if k * A.itemsize >= LINE:
+        if k * A.itemsize >= SHORTEST:
             sum_rows(A, indices, data, out, i, begin, end, far)
             continue
         row = out[i]

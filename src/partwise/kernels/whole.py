@@ -6,14 +6,10 @@ has taken, so that between two looks at X no thread waits for the interpreter.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-from llvmlite import ir
-from numba import types
-from numba.extending import intrinsic
 
 from partwise.kernels._compile import compiled
+from partwise.kernels._pieces import longest_piece, take
 from partwise.kernels.dense import narrow_product, turned_product
 from partwise.kernels.extrapolation import extrapolate
 from partwise.kernels.quadratic import coordinate_sweeps
@@ -21,25 +17,6 @@ from partwise.kernels.reductions import inner_rows
 from partwise.kernels.sparse import sparse_product
 
 __all__ = ["sweep_dense_rows", "sweep_sparse_rows"]
-
-
-@intrinsic
-def _take(typingctx: Any, counter: Any) -> Any:
-    """Return the number in ``counter`` (1,) of int64 and add one to it, as one step."""
-
-    def emit(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        array = context.make_array(signature.args[0])(context, builder, values[0])
-        return builder.atomic_rmw("add", array.data, ir.Constant(ir.IntType(64), 1), "monotonic")
-
-    return types.int64(counter), emit
-
-
-@compiled()
-def _longest(ends):  # type: ignore[no-untyped-def]
-    longest = 0
-    for number in range(len(ends) - 1):
-        longest = max(longest, ends[number + 1] - ends[number])
-    return longest
 
 
 @compiled(inline="always")  # a function of its own would have all that it calls compiled once more
@@ -73,9 +50,9 @@ def sweep_dense_rows(  # type: ignore[no-untyped-def]
     ``counter`` (1,) starts at 0 and is shared by all threads. Cost O(rows · columns · k).
     """
     k = F.shape[1]
-    room, own = np.empty((_longest(ends), k), F.dtype), np.empty((k, k), F.dtype)
+    room, own = np.empty((longest_piece(ends), k), F.dtype), np.empty((k, k), F.dtype)
     while True:
-        number = _take(counter)
+        number = take(counter)
         if number >= len(ends) - 1:
             return
         a, b = ends[number], ends[number + 1]
@@ -107,9 +84,9 @@ def sweep_sparse_rows(  # type: ignore[no-untyped-def]
 ):
     """Do as `sweep_dense_rows` for X in compressed rows."""
     k = F.shape[1]
-    room, own = np.empty((_longest(ends), k), F.dtype), np.empty((k, k), F.dtype)
+    room, own = np.empty((longest_piece(ends), k), F.dtype), np.empty((k, k), F.dtype)
     while True:
-        number = _take(counter)
+        number = take(counter)
         if number >= len(ends) - 1:
             return
         a, b = ends[number], ends[number + 1]

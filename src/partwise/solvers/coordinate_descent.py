@@ -15,7 +15,15 @@ from partwise.kernels.places import OBJECTIVE, WINDOW
 from partwise.problem import CANCELLATION, Entries, Normal, Problem
 from partwise.solvers.base import Solver, Watch, affordable, not_quadratic, tied, unfolded
 from partwise.solvers.momentum import Momentum, only_signs
-from partwise.solvers.rows import alike, filled_rows, gram_of_all, observed_rows, worth_filling
+from partwise.solvers.rows import (
+    alike,
+    filled_rows,
+    gram_of_all,
+    observed_rows,
+    search_rows,
+    worth_filling,
+    worth_searching,
+)
 from partwise.solvers.signed import solve_signed
 
 __all__ = ["CoordinateDescent"]
@@ -39,7 +47,9 @@ class CoordinateDescent(Solver):
     higher is undone and taken again without extrapolation, so the objective never rises. When
     all other factors are known, the remaining one is found exactly. A factor that may have any sign
     is found exactly in every iteration; where entries of X are missing or have weights it is swept
-    over, and extrapolated if quadratic penalties hold the scale of all factors.
+    over, and extrapolated if quadratic penalties hold the scale of all factors. Where known entries
+    are listed and say the same of all components, sweeps by one Gram matrix for all rows give the
+    direction of a row, and its own entries how far it goes.
 
     Parameters
     ----------
@@ -89,24 +99,26 @@ class CoordinateDescent(Solver):
             return "entries of X are missing or have weights, and the model is not bilinear"
         return tied(problem) or unfolded(problem, signed=True)
 
-    def start(self, problem: Problem, rng: Any) -> Momentum:
+    def start(self, problem: Problem, rng: Any) -> _State:
         penalized = any(
             np.any(penalty.slope(problem.factors[name]))
             for name, obeyed in problem.penalties.items()
             for penalty in obeyed
         )
-        state = Momentum(plain=PLAIN_PENALIZED if penalized else PLAIN, rng=rng)
+        state = _State(plain=PLAIN_PENALIZED if penalized else PLAIN, rng=rng)
         if self.extrapolate and (problem.quadratic or not problem.signed or _held(problem)):
             k, may_fill = problem.model.n_components, self.fill and not problem.quadratic
             state.prepare(problem, bold=may_fill and worth_filling(problem.data, k, bold=True))
+            state.searching = may_fill and worth_searching(problem.data, k)
         if state.bold:  # the first step as well may raise the objective
             state.pace[OBJECTIVE] = problem.objective()
         return state
 
-    def step(self, problem: Problem, state: Momentum) -> float:
+    def step(self, problem: Problem, state: _State) -> float:
         order = np.arange(problem.model.n_components)
-        if state.bold and state.iteration % WINDOW == state.plain and not _alike(problem):
-            state.bold = 0
+        shared = state.bold or state.searching
+        if shared and state.iteration % WINDOW == state.plain and not _alike(problem):
+            state.bold, state.searching = 0, False
         if self.shuffle:
             order = state.rng.permutation(order)
         sweeps = _Sweeps(self, problem, state, order, plain=state.early)
@@ -157,12 +169,17 @@ def _alike(problem: Problem) -> bool:
 
 
 @dataclass
+class _State(Momentum):
+    searching: bool = False  # rows of listed entries share one Gram matrix
+
+
+@dataclass
 class _Sweeps:
     """The update of one iteration, for rows of a factor or for all of them in one call."""
 
     solver: CoordinateDescent
     problem: Problem
-    state: Momentum
+    state: _State
     order: np.ndarray
     plain: bool
     # Of each factor, from the others at its turn.
@@ -252,7 +269,7 @@ class _Sweeps:
         self,
         name: str,
         led: Problem,
-        normal: Normal,
+        normal: Any,
         free: np.ndarray,
         pieces: list[slice],
         *,
@@ -260,12 +277,14 @@ class _Sweeps:
     ) -> np.ndarray | None:
         """Move all rows, or return None where that is not served.
 
-        Returns the quadratic of each piece, of none unless ``judge`` asks for it. ``normal`` has
+        Returns the quadratic of each piece, of none unless ``judge`` asks for it. A `Normal` has
         the Gram matrix, and in its cross products only what penalties add.
         """
         product = led.model.as_product(led.factors)
         if product is None or self.exact or name in self.problem.signed:
             return None
+        if isinstance(normal, Entries):
+            return self._searched(name, product[0], normal, free, pieces)
         F, A = product
         data: Any = led.data
         before = self.state.solved.get(name, F[:0])
@@ -284,3 +303,13 @@ class _Sweeps:
             return None
         each(lambda _: sweep(*sides, *how), range(min(held(), len(pieces))))
         return values
+
+    def _searched(
+        self, name: str, F: np.ndarray, entries: Entries, free: np.ndarray, pieces: list[slice]
+    ) -> np.ndarray | None:
+        state = self.state
+        if not state.searching:
+            return None
+        how = (free, self.order, self.limits(name))
+        before = state.solved.get(name, F[:0])
+        return search_rows(F, entries, how, before, state.active, pieces)

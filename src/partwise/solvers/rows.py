@@ -7,11 +7,20 @@ from typing import Any
 import numpy as np
 
 from partwise import kernels
-from partwise.data import Shares
+from partwise._threads import each, held
+from partwise.data import Listed, Shares
 from partwise.problem import CANCELLATION, Entries, Quadratics
 from partwise.solvers.quadratics import quadratic_rows
 
-__all__ = ["alike", "filled_rows", "gram_of_all", "observed_rows", "worth_filling"]
+__all__ = [
+    "alike",
+    "filled_rows",
+    "gram_of_all",
+    "observed_rows",
+    "search_rows",
+    "worth_filling",
+    "worth_searching",
+]
 
 # Up to so many components the Gram matrix of every row of dense data costs less than two sweeps
 # over its entries.
@@ -21,27 +30,34 @@ REPEATS = 2
 # Costs of an iteration on all of X, per entry, by what k components took on 2000 × 1000: of one
 # that fills, of products with pairs of columns, and of sweeps over entries.
 FILLING, PAIRS, SWEEPING = (60, 7), (47, 3), 46
-# Known entries of a row, for each component, from which on their share may be near enough; of lists
-# more, since less is gained.
-ENOUGH, ENOUGH_LISTED = 4, 6
+# Known entries of a row, for each component, from which on their share may be near enough.
+# Of lists less is enough, since how far to go is seen of each row.
+ENOUGH, ENOUGH_LISTED = 4, 2.5
 # Rows that are looked at, and the least part of what their share says that the curvature of half of
 # them has in every direction: steps of (1 − √(1 / ENOUGH))² are the shortest at random.
-SAMPLE, LEAST = 8, 0.2
+SAMPLE, LEAST, LEAST_LISTED = 8, 0.2, 0.05
 # Numbers in a table of all products of two columns.
 TABLE = 2**22
 
 
 def worth_filling(data: Any, k: int, *, bold: bool) -> bool:
-    """Return whether data with missing entries are best served by one Gram matrix.
+    """Return whether dense data with missing entries are best served by one Gram matrix.
 
     See `filled_rows`, which works at the speed of matrix products. Unless ``bold`` it takes as
     many more iterations as fewer entries are known.
     """
+    if data.is_sparse:
+        return False
     if bold:
-        enough = k * (ENOUGH_LISTED if data.is_sparse else ENOUGH)
-        told: float = data.evidence * min(data.shape)
-        return told >= enough and (data.is_sparse or _pays(k, 1.0))
-    return not data.is_sparse and data.binary and _pays(k, data.evidence)
+        return data.evidence * min(data.shape) >= k * ENOUGH and _pays(k, 1.0)
+    return data.binary and _pays(k, data.evidence)
+
+
+def worth_searching(data: Any, k: int) -> bool:
+    """Return whether `search_rows` may serve data: lists that tell enough of every row."""
+    if not isinstance(data, Listed):
+        return False
+    return data.evidence * min(data.shape) >= k * ENOUGH_LISTED
 
 
 def _pays(k: int, share: float) -> bool:
@@ -78,7 +94,7 @@ def alike(data: Any, A: np.ndarray) -> bool:
         known = white * np.sqrt(weights, dtype=np.float64)[:, None]
         found = np.linalg.eigvalsh(known.T @ known)[0]
         least.append(found / rows[row] if rows[row] > 0 else 0.0)
-    return float(np.median(least)) >= LEAST
+    return float(np.median(least)) >= (LEAST_LISTED if data.is_sparse else LEAST)
 
 
 def gram_of_all(entries: Entries, *, bold: bool) -> np.ndarray:
@@ -106,8 +122,8 @@ def filled_rows(
     ones: the model stands in place of what is missing. If ``bold`` it is the share that is known of
     a row, times that of columns as they are seen, times ``bold``: near its own where entries are
     missing at random, and the objective may rise. Returns half the squares that were left of the
-    known entries before the sweeps, which dense data have only if asked to ``judge``. Cost two
-    products with X and O(rows · k²) per sweep.
+    known entries before the sweeps, if asked to ``judge``. Cost two products with X and O(rows ·
+    k²) per sweep.
 
     Source: Zhang, Wang, Ford & Makedon (2006), SIAM Data Mining, 549-553, section 3 (EM).
     """
@@ -131,16 +147,45 @@ def filled_rows(
 def _left(data: Any, F: np.ndarray, A: np.ndarray, *, judge: bool) -> tuple[np.ndarray, float]:
     """Return what F Aᵀ leaves of known entries, times their weights, times A; and its squares.
 
-    The weighted sum of squares is formed in float64, of dense data only if ``judge`` asks for it.
+    The weighted sum of squares is formed in float64, if ``judge`` asks for it.
     """
     out = np.empty_like(F)
-    if data.is_sparse:
-        known = data.indptr, data.indices, data.stored, data.weights
-        return out, float(kernels.left_of_listed_rows(*known, F, A, out))
     X, weights = data.array, data.mask if data.binary else data.weights
     if X.strides[0] < X.strides[-1]:  # columns follow each other
         return out, float(kernels.left_turned(X.T, weights.T, A, F, out, judge))
     return out, float(kernels.left_along_rows(X, weights, F, A, out, judge))
+
+
+def search_rows(
+    F: np.ndarray,
+    entries: Entries,
+    how: tuple[np.ndarray, np.ndarray, tuple[int, float]],
+    before: np.ndarray,
+    weight: float,
+    pieces: list[slice],
+) -> np.ndarray:
+    """Sweep over rows of a factor in place, of listed entries, and extrapolate them.
+
+    All rows in one call, see `kernels.search_listed_rows`: how much of its share a row knows is
+    seen from its own entries. ``how`` holds ``free``, ``order`` and ``limits``, see
+    `observed_rows`; ``before``, of no rows where none is extrapolated, is what F was before.
+    Returns half the weighted squares that are left of each piece.
+    """
+    data: Any = entries.data
+    A, share = np.ascontiguousarray(entries.design), data.shares.of_rows(F.dtype)[:, 0]
+    slope, curve = entries.slope[0].astype(F.dtype), F.dtype.type(entries.curve)
+    G = kernels.gram(_as_seen(A, data.shares))
+    G += curve / share.mean() * np.eye(len(G), dtype=F.dtype)
+    listed = data.indices, data.stored, data.weights
+    free, order, limits = how
+    ends = np.array([0, *(piece.stop for piece in pieces)])
+    values, counter = np.zeros(len(pieces)), np.zeros(1, np.int64)
+    search = (
+        data.indptr, listed, A, F, G, share, (slope, curve), free, (order, *limits), before,
+        F.dtype.type(weight), ends, values, counter,
+    )  # fmt: skip
+    each(lambda _: kernels.search_listed_rows(*search), range(min(held(), len(pieces))))
+    return values
 
 
 def observed_rows(
