@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from partwise import NMF, MiniBatchNMF, non_negative_factorization
+from partwise.estimators import _progress
 
 quiet = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 X = np.random.default_rng(0).uniform(0.1, 1, (20, 10))
@@ -74,6 +75,13 @@ def test_a_line_per_interval_with_iteration_objective_residual_and_seconds(model
 
 
 @quiet
+@quiet
+def test_a_line_more_where_iterations_take_long(capsys, monkeypatch):
+    monkeypatch.setattr(_progress, "PATIENCE", 0.0)
+    NMF(3, max_iter=200, tol=0, verbose=1).fit(X)
+    assert len(capsys.readouterr().out.splitlines()) == 202
+
+
 def test_every_iteration_at_verbose_two_and_the_number_of_the_start(capsys):
     NMF(3, max_iter=50, tol=0, verbose=2).fit(X)
     lines = lines_of(capsys)

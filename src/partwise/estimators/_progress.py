@@ -13,8 +13,8 @@ from partwise.solvers import Progress
 
 __all__ = ["FitState", "Reporter"]
 
-# Lines per run at verbose=1.
-LINES = 20
+# Lines of a run at verbose=1, and seconds after which there is one more.
+LINES, PATIENCE = 20, 10.0
 
 
 class FitState:
@@ -63,7 +63,7 @@ class Reporter:
     """Print the progress of one run; silent at verbose=0.
 
     With rich installed and a terminal, verbose=1 shows a bar with the time left to
-    ``max_iter`` or ``max_time``; otherwise a line per interval.
+    ``max_iter`` or ``max_time``; otherwise a line per interval, and after ten seconds without one.
     """
 
     def __init__(self, verbose: int, max_iter: int, max_time: float | None, label: str) -> None:
@@ -72,6 +72,7 @@ class Reporter:
         self.max_time = max_time
         self.label = label
         self.interval = max(1, max_iter // LINES) if self.verbose == 1 else 1
+        self.told = 0.0
         self.bar: Any = None
         self.task: Any = None
 
@@ -91,7 +92,8 @@ class Reporter:
     def __call__(self, state: FitState) -> None:
         if self.verbose == 0:
             return
-        due = state.iteration % self.interval == 0
+        due = state.iteration % self.interval == 0 or state.seconds - self.told >= PATIENCE
+        self.told = state.seconds if due else self.told
         if self.bar is not None:
             done: float = state.iteration
             if self.max_time is not None:

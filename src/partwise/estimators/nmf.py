@@ -83,8 +83,8 @@ class NMF(BaseNMF):
         component. Solvers that cannot serve them say so; 'pgd' can serve all. `Free` lets a factor
         have any sign, for the squared loss, and X then too.
     verbose : int, default=0
-        1 prints about 20 lines per run, or a progress bar on a terminal with rich
-        installed; 2 prints every iteration.
+        1 prints about 20 lines per run, and one after ten seconds without, or a progress bar on
+        a terminal with rich installed; 2 prints every iteration.
     shuffle : bool, default=False
         Update the components in random order in 'cd'.
     n_init : int, default=1
