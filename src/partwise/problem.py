@@ -306,8 +306,8 @@ class Problem:
                 value = self._loss_by_blocks() + own
             return value + others
         if self.loss.quadratic:
-            # From what is left of the data, where nothing cancels, unless they come in blocks.
-            square = 0.5 * self.data.sum_of_squares() if self.data.led_by(0) is None else 0.0
+            direct = not self.data.is_sparse and self.data.led_by(0) is not None  # nothing cancels
+            square = 0.0 if direct else 0.5 * self.data.sum_of_squares()
             if moved < CANCELLATION[self.data.dtype.char] * square:
                 moved = self._loss_by_blocks()
             return moved + own + others

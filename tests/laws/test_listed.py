@@ -183,6 +183,25 @@ def test_a_solution_stays():
     assert again.objective == pytest.approx(result.objective, rel=1e-6)
 
 
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_the_objective_of_an_exact_fit_has_its_digits(dtype):
+    """One step leaves almost nothing, and what it leaves is not the difference of two numbers."""
+    rng = np.random.default_rng(0)
+    X = sparse.csr_array(np.outer(rng.random(60) + 0.1, rng.random(50) + 0.1).astype(dtype))
+    how = {"init": "random", "random_state": 0, "max_iter": 1, "tol": 0, "unstored": "missing"}
+    model = NMF(1, **how).fit(X)
+    left = X.toarray().astype(float) - model.W_.astype(float) @ model.components_.astype(float)
+    assert model.objective_ <= 2 * np.sum(left**2)
+
+
+def test_only_where_two_factors_move_rows_are_searched():
+    data = listed_problem("places").data
+    for free in (("W",), ("W", "H")):
+        bound = listed_problem("places")
+        problem = Problem(data, bound.model, bound.loss, bound.factors, bound.penalties, free=free)
+        assert CoordinateDescent().start(problem, None).searching == (len(free) == 2)
+
+
 def test_the_threads_do_not_change_a_bit():
     X = sparse.random_array((3000, 900), density=0.2, format="csr", rng=0)
     how = {"init": "random", "random_state": 0, "max_iter": 4, "tol": 0, "unstored": "missing"}

@@ -66,7 +66,8 @@ class CoordinateDescent(Solver):
     Notes
     -----
     Cost per iteration: two products with X, O(stored entries · k), plus
-    O(repeats · (n_samples + n_features) · k²).
+    O(repeats · (n_samples + n_features) · k²). Known entries that are listed are visited twice per
+    factor.
 
     Sources: Cichocki & Phan (2009), IEICE E92-A (HALS); Gillis & Glineur (2012), Neural
     Computation 24 (repeats); Ang & Gillis (2019), Neural Computation 31 (extrapolation);
@@ -109,7 +110,8 @@ class CoordinateDescent(Solver):
         if self.extrapolate and (problem.quadratic or not problem.signed or _held(problem)):
             k, may_fill = problem.model.n_components, self.fill and not problem.quadratic
             state.prepare(problem, bold=may_fill and worth_filling(problem.data, k, bold=True))
-            state.searching = may_fill and worth_searching(problem.data, k)
+            moving = len(problem.free) > 1 and not problem.signed
+            state.searching = moving and may_fill and worth_searching(problem.data, k)
         if state.bold:  # the first step as well may raise the objective
             state.pace[OBJECTIVE] = problem.objective()
         return state
@@ -277,8 +279,9 @@ class _Sweeps:
     ) -> np.ndarray | None:
         """Move all rows, or return None where that is not served.
 
-        Returns the quadratic of each piece, of none unless ``judge`` asks for it. A `Normal` has
-        the Gram matrix, and in its cross products only what penalties add.
+        Returns the quadratic of each piece, of none unless ``judge`` asks for it, or half the
+        squares that are left of known entries. A `Normal` has the Gram matrix, and in its cross
+        products only what penalties add.
         """
         product = led.model.as_product(led.factors)
         if product is None or self.exact or name in self.problem.signed:
