@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from partwise import kernels
-from partwise._threads import each, held
 from partwise.data import Dense, Sparse
 from partwise.kernels.places import OBJECTIVE, WINDOW
 from partwise.problem import CANCELLATION, Entries, Normal, Problem
@@ -19,6 +18,7 @@ from partwise.solvers.rows import (
     alike,
     filled_rows,
     gram_of_all,
+    in_pieces,
     observed_rows,
     search_rows,
     worth_filling,
@@ -291,11 +291,9 @@ class _Sweeps:
         F, A = product
         data: Any = led.data
         before = self.state.solved.get(name, F[:0])
-        ends = np.array([0, *(piece.stop for piece in pieces)])
-        values, counter = np.empty(len(pieces) if judge else 0), np.zeros(1, np.int64)
         how = (
             A, F, normal.gram, normal.cross[0], free, self.order, self.limits(name), before,
-            F.dtype.type(self.state.active), ends, values, counter,
+            F.dtype.type(self.state.active),
         )  # fmt: skip
         if isinstance(data, Sparse):
             sides = [data.indptr, data.indices, data.stored]
@@ -304,8 +302,7 @@ class _Sweeps:
             sides, sweep = list(rows), kernels.sweep_dense_rows
         else:
             return None
-        each(lambda _: sweep(*sides, *how), range(min(held(), len(pieces))))
-        return values
+        return in_pieces(sweep, (*sides, *how), pieces, np.empty(len(pieces) if judge else 0))
 
     def _searched(
         self, name: str, F: np.ndarray, entries: Entries, free: np.ndarray, pieces: list[slice]

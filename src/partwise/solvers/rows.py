@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ __all__ = [
     "alike",
     "filled_rows",
     "gram_of_all",
+    "in_pieces",
     "observed_rows",
     "search_rows",
     "worth_filling",
@@ -98,7 +100,10 @@ def alike(data: Any, A: np.ndarray) -> bool:
 
 
 def gram_of_all(entries: Entries, *, bold: bool) -> np.ndarray:
-    """Return the one Gram matrix of `filled_rows`, without penalties."""
+    """Return the one Gram matrix of `filled_rows`, or ``bold`` of `search_rows`.
+
+    It is without penalties.
+    """
     data: Any = entries.data
     A = np.ascontiguousarray(entries.design)
     return kernels.gram(_as_seen(A, data.shares) if bold else A)
@@ -156,6 +161,19 @@ def _left(data: Any, F: np.ndarray, A: np.ndarray, *, judge: bool) -> tuple[np.n
     return out, float(kernels.left_along_rows(X, weights, F, A, out, judge))
 
 
+def in_pieces(
+    kernel: Callable[..., object], how: tuple[Any, ...], pieces: list[slice], values: np.ndarray
+) -> np.ndarray:
+    """Call a kernel with the same arguments in all threads, which take pieces one by one.
+
+    The last arguments are where pieces end, ``values``, which is returned, and the counter that
+    they share.
+    """
+    ends, counter = np.array([0, *(piece.stop for piece in pieces)]), np.zeros(1, np.int64)
+    each(lambda _: kernel(*how, ends, values, counter), range(min(held(), len(pieces))))
+    return values
+
+
 def search_rows(
     F: np.ndarray,
     entries: Entries,
@@ -174,18 +192,14 @@ def search_rows(
     data: Any = entries.data
     A, share = np.ascontiguousarray(entries.design), data.shares.of_rows(F.dtype)[:, 0]
     slope, curve = entries.slope[0].astype(F.dtype), F.dtype.type(entries.curve)
-    G = kernels.gram(_as_seen(A, data.shares))
-    G += curve / share.mean() * np.eye(len(G), dtype=F.dtype)
+    G = gram_of_all(entries, bold=True) + curve / share.mean() * np.eye(len(slope), dtype=F.dtype)
     listed = data.indices, data.stored, data.weights
     free, order, limits = how
-    ends = np.array([0, *(piece.stop for piece in pieces)])
-    values, counter = np.zeros(len(pieces)), np.zeros(1, np.int64)
     search = (
         data.indptr, listed, A, F, G, share, (slope, curve), free, (order, *limits), before,
-        F.dtype.type(weight), ends, values, counter,
+        F.dtype.type(weight),
     )  # fmt: skip
-    each(lambda _: kernels.search_listed_rows(*search), range(min(held(), len(pieces))))
-    return values
+    return in_pieces(kernels.search_listed_rows, search, pieces, np.zeros(len(pieces)))
 
 
 def observed_rows(
