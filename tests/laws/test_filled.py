@@ -10,9 +10,9 @@ from partwise.estimators._scaled_residuals import RobustProblem
 from partwise.kernels import places
 from partwise.models import Bilinear
 from partwise.penalties import L1, L2
-from partwise.problem import Problem
+from partwise.problem import Entries, Problem
 from partwise.solvers import CoordinateDescent, run
-from partwise.solvers.rows import worth_filling
+from partwise.solvers.rows import gram_of_all, searched_rows, worth_filling, worth_searching
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -31,30 +31,51 @@ def filled_problem(k, dtype=np.float64, order="C", share=0.9, obeyed=None):
 def test_missing_entries_may_be_filled_by_their_model(dtype, order, obeyed):
     """Many components of nearly complete data: one Gram matrix serves all rows."""
     problem = filled_problem(24, dtype, order, obeyed={"W": obeyed, "H": obeyed})
-    assert worth_filling(problem.data, 24, bold=False)
+    assert worth_filling(problem.data, 24)
+    assert not worth_searching(problem.data, 24)
     start = problem.objective()
-    result = run(problem, CoordinateDescent(), tol=0, max_iter=60)
+    result = run(problem, Shared(), tol=0, max_iter=60)
     history = result.objective_history
     assert history[0] == pytest.approx(start)
     rounding = 1e-9 if dtype is np.float64 else 2e-5
     assert (np.diff(history) <= rounding * history[:-1]).all()
     assert history[-1] == pytest.approx(problem.objective(), rel=1e-9 if rounding < 1e-8 else 1e-4)
-    exact = run(filled_problem(24, dtype, order, obeyed={"W": obeyed, "H": obeyed}), Unfilled(),
+    exact = run(filled_problem(24, dtype, order, obeyed={"W": obeyed, "H": obeyed}), Own(),
                 tol=0, max_iter=60)  # fmt: skip
     assert history[-1] <= 1.01 * exact.objective
 
 
-class Unfilled(CoordinateDescent):
-    fill = False
+class Shared(CoordinateDescent):
+    """Rows share a direction however few they are."""
+
+    shared_from = 0
+
+
+class Own(CoordinateDescent):
+    """Every row has a quadratic of its own."""
+
+    shared_from = np.inf
+
+
+def test_rows_of_few_known_entries_have_quadratics_of_their_own():
+    """Of 90 × 60 nothing would be gained; of 600 × 500 half an iteration is."""
+    rng = np.random.default_rng(0)
+    small, solver = filled_problem(8).data, CoordinateDescent()
+    large = Weighted(np.ones((600, 500)), (rng.random((600, 500)) < 0.5).astype(float))
+    for data, shared in ((small, False), (large, True)):
+        for known in (data, listed(data)):
+            factors = {"W": np.ones((known.shape[0], 8)), "H": np.ones((known.shape[1], 8))}
+            problem = Problem(known, Bilinear(8), losses.Frobenius(), factors)
+            assert solver.start(problem, None).searching == shared
 
 
 def test_filling_ends_at_a_stationary_point_and_stays_at_one():
     problem = filled_problem(20)
-    result = run(problem, CoordinateDescent(), tol=1e-6, max_iter=3000)
+    result = run(problem, Shared(), tol=1e-6, max_iter=3000)
     assert result.converged
-    again = run(problem, CoordinateDescent(), tol=0, max_iter=5)
+    again = run(problem, Shared(), tol=0, max_iter=5)
     assert again.objective == pytest.approx(result.objective, rel=1e-6)
-    other = run(problem, Unfilled(), tol=0, max_iter=5)
+    other = run(problem, Own(), tol=0, max_iter=5)
     assert other.objective == pytest.approx(result.objective, rel=1e-6)
 
 
@@ -65,7 +86,7 @@ def test_what_is_filled_does_not_depend_on_what_stands_there():
     found = []
     for value in (np.nan, np.inf, -1.0):
         given = np.where(known, X, value)
-        model = NMF(24, max_iter=20, tol=0, init="random", random_state=0)
+        model = NMF(24, solver=Shared(), max_iter=20, tol=0, init="random", random_state=0)
         found.append(model.fit(given, weights=known.astype(float)).components_)
     np.testing.assert_array_equal(found[0], found[1])
     np.testing.assert_array_equal(found[0], found[2])
@@ -73,13 +94,14 @@ def test_what_is_filled_does_not_depend_on_what_stands_there():
 
 def test_only_binary_weights_of_nearly_complete_data_are_filled():
     problem = filled_problem(24)
-    assert not worth_filling(problem.data, 4, bold=False)
-    assert not worth_filling(filled_problem(24, share=0.25).data, 24, bold=False)
-    assert not worth_filling(filled_problem(24, share=0.9).data, 24, bold=True)  # too few of a row
+    assert not worth_filling(problem.data, 4)
+    assert not worth_filling(filled_problem(24, share=0.25).data, 24)
     double = Weighted(problem.data.array, 2 * problem.data.weights)
-    assert not worth_filling(double, 24, bold=False)
-    assert worth_filling(double, 12, bold=True)
-    assert not worth_filling(listed(problem.data), 8, bold=True)
+    assert not worth_filling(double, 24)
+    assert not worth_filling(listed(problem.data), 24)
+    for data in (double, listed(problem.data)):
+        assert worth_searching(data, 21)  # of 60 entries of a row nine tenths are known
+        assert not worth_searching(data, 22)
 
 
 @pytest.mark.parametrize("weighted", [False, True], ids=["known", "weighted"])
@@ -107,6 +129,60 @@ def test_what_is_left_of_known_entries(shape, k, dtype, weighted):
     for found in (squares, squares_turned):
         assert found == pytest.approx(np.sum(weighed * left), rel=how["rtol"])
     assert kernels.left_turned(X, known, W, H, turned, False) == 0
+    moved = known * (W.astype(float) @ H.T.astype(float)) ** 2
+    along, turned = np.full(rows, np.nan), np.full(columns, np.nan)
+    kernels.moved_along_rows(known, W, H, along)
+    kernels.moved_turned(known, W, H, turned)
+    np.testing.assert_allclose(along, moved.sum(axis=1), rtol=how["rtol"])
+    np.testing.assert_allclose(turned, moved.sum(axis=0), rtol=how["rtol"])
+
+
+@pytest.mark.parametrize("alike", [False, True], ids=["all", "shares"])
+@pytest.mark.parametrize("weighted", [False, True], ids=["known", "weighted"])
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_a_search_of_dense_rows_is_the_naive_one(dtype, order, weighted, alike):
+    """Rows that know nothing among others, penalties, and entries that stay."""
+    rng, k = np.random.default_rng(0), 5
+    X, V = rng.random((40, 30)), (rng.random((40, 30)) < 0.6).astype(float)
+    V[[0, 17]] = 0
+    V *= rng.uniform(0.1, 2, V.shape) if weighted else 1
+    data = Weighted(np.asarray(X * (V > 0), dtype, order), np.asarray(V, dtype, order))
+    A, F = rng.random((30, k)).astype(dtype), rng.random((40, k)).astype(dtype)
+    free, slope = rng.random(F.shape) < 0.9, rng.uniform(0, 0.1, (1, k)).astype(dtype)
+    entries = Entries(data, A, slope, 0.3)
+    shares = data.shares.of_rows(np.dtype(float))[:, 0] if alike else np.ones(40)
+    G = gram_of_all(entries, alike=alike)
+    curve = 0.3 / (data.shares.mean if alike else 1) * np.eye(k)
+    wanted = [
+        naive_ray(x, v, A.astype(float), f.astype(float), G + curve, share, (slope[0], 0.3), there)
+        for x, v, f, share, there in zip(X, V, F, shares, free, strict=True)
+    ]
+    how = (free, np.arange(k), (3, 0.0))
+    unseen = F.copy()
+    value = searched_rows(F, entries, G, *how, alike=alike, judge=True)
+    assert searched_rows(unseen, entries, G, *how, alike=alike, judge=False) is None
+    np.testing.assert_array_equal(unseen, F)
+    rounding = 1e-10 if dtype is np.float64 else 2e-4
+    np.testing.assert_allclose(F, wanted, rtol=rounding, atol=rounding)
+    left = 0.5 * np.sum(V * (X - F.astype(float) @ A.T.astype(float)) ** 2)
+    assert value == pytest.approx(left, rel=10 * rounding)
+
+
+def naive_ray(x, v, A, f, G, share, added, free):
+    """One row, with its own matrix."""
+    slope, curve = added
+    own = A.T @ (v[:, None] * A)
+    fall = A.T @ (v * (x - A @ f)) - slope - curve * f
+    aim = f[None].copy()
+    cross = (fall / share + f @ G)[None]
+    kernels.coordinate_sweeps(aim, G, cross, np.arange(len(f)), free[None], 3, 0.0)
+    way = aim[0] - f
+    bend = way @ own @ way + curve * way @ way
+    if not fall @ way > 0:
+        return f
+    room = min((f[l] / -way[l] for l in range(len(f)) if way[l] < 0), default=np.inf)
+    return np.maximum(f + min(fall @ way / bend, room) * way, 0)
 
 
 def holed(k, holes_in):
@@ -130,30 +206,30 @@ def test_one_gram_matrix_serves_rows_that_miss_entries_at_random(holes_in, weigh
     if weighted:
         weights *= rng.uniform(0.1, 10, (300, 1)) * rng.uniform(0.5, 1, X.shape)
     data = Weighted(X, weights)
-    assert worth_filling(data, k, bold=True)
+    assert worth_searching(data, k)
     factors = {"W": rng.random((300, k)), "H": rng.random((200, k))}
 
     def problem():
         own = {name: F.copy() for name, F in factors.items()}
         return Problem(data, Bilinear(k), losses.Frobenius(), own)
 
-    solver = CoordinateDescent()
+    solver = Shared()
     bound = problem()
     state = solver.start(bound, None)
-    assert state.bold
+    assert state.searching
     history = [solver.step(bound, state) for _ in range(150)]
     assert (np.diff(history) <= 1e-9 * np.abs(history[:-1])).all()
     assert history[-1] == pytest.approx(bound.objective(), rel=1e-9)
-    assert bool(state.bold) == (holes_in != "stretches")
-    if state.bold:
-        exact = run(problem(), Unfilled(), tol=0, max_iter=150)
+    assert state.searching == (holes_in != "stretches")
+    if state.searching:
+        exact = run(problem(), Own(), tol=0, max_iter=150)
         assert history[-1] <= 1.1 * exact.objective
 
 
 def test_weights_may_lie_in_another_order_than_the_data():
     X, weights = holed(8, "places")
     found = [
-        NMF(8, init="random", random_state=0, tol=0, max_iter=5)
+        NMF(8, solver=Shared(), init="random", random_state=0, tol=0, max_iter=5)
         .fit(np.asarray(X, order=first), weights=np.asarray(weights, order=second))
         .objective_history_
         for first in "CF"
@@ -163,34 +239,10 @@ def test_weights_may_lie_in_another_order_than_the_data():
         np.testing.assert_allclose(history, found[0], rtol=1e-9)
 
 
-@pytest.mark.parametrize("ahead", [False, True], ids=["judged after", "judged ahead"])
-def test_a_bold_step_that_raises_the_objective_is_undone(ahead):
-    """And later ones are less bold, until none is; extrapolation rests for an iteration."""
-    problem = filled_problem(4)
-    solver = CoordinateDescent()
-    state = solver.start(problem, None)
-    state.bold = 1
-    state.begin(problem)
-    first = state.judge(problem, 2.0)
-    before = {name: F.copy() for name, F in problem.factors.items()}
-    seen = []
-    while state.bold:
-        seen.append(state.bold)
-        state.begin(problem, ahead=ahead)
-        problem.factors["W"] += 1
-        last = state.ahead if ahead else problem.factors["H"]
-        last += 1
-        assert state.judge(problem, 3.0) == first == 2.0
-        assert state.ahead is None
-        for name, F in problem.factors.items():
-            np.testing.assert_array_equal(F, before[name])
-    assert seen == [1, 1.5, 2.25, 3.375]
-
-
 def test_a_single_step_moves_both_factors():
     problem = filled_problem(20)
     before = {name: F.copy() for name, F in problem.factors.items()}
-    result = run(problem, CoordinateDescent(), tol=0, max_iter=1)
+    result = run(problem, Shared(), tol=0, max_iter=1)
     assert result.objective == pytest.approx(problem.objective(), rel=1e-12)
     assert all((F != before[name]).any(axis=1).all() for name, F in problem.factors.items())
 
@@ -202,56 +254,33 @@ def test_weights_that_change_in_every_step():
     X[::7, ::5] *= 9
     data = Weighted(X, plain.data.weights)
     problem = RobustProblem(data, plain.model, plain.loss, plain.factors).robust(0.5)
-    solver = CoordinateDescent()
+    solver = Shared()
     state = solver.start(problem, None)
-    assert state.bold
+    assert state.searching
     history = [problem.objective()]
     for _ in range(40):
         history.append(solver.step(problem, state))
-        assert state.ahead is None
         assert history[-1] == pytest.approx(problem.objective(), rel=1e-9)
     assert (np.diff(history) <= 1e-9 * history[0]).all()
 
 
-def test_after_a_step_that_is_undone_the_solution_of_the_one_before_is_not_lost():
-    """A step is judged before the last factor moves; where to is the beginning of the next."""
-    problem, solver = filled_problem(20), CoordinateDescent()
+def test_a_step_that_raises_the_objective_is_undone():
+    problem, solver = filled_problem(20), Shared()
     state = solver.start(problem, None)
     for _ in range(8):
         assert solver.step(problem, state) == pytest.approx(problem.objective(), rel=1e-9)
     assert state.active
     reached = {name: F.copy() for name, F in problem.factors.items()}
-    solution, lowest = state.ahead.copy(), state.pace[places.OBJECTIVE]
-    state.pace[places.OBJECTIVE] = 0.9 * lowest  # which the next step does not reach
+    lowest = state.pace[places.OBJECTIVE]
+    state.pace[places.OBJECTIVE] = 0.5 * lowest  # which the next step does not reach
     solver.step(problem, state)
     for name, F in problem.factors.items():
         np.testing.assert_array_equal(F, reached[name])
     state.pace[places.OBJECTIVE] = lowest
     assert solver.step(problem, state) < lowest
-    np.testing.assert_array_equal(problem.factors["H"], solution)
 
 
-def test_the_last_solution_is_taken_up_at_the_end_if_it_is_lower():
-    problem, solver = filled_problem(20), CoordinateDescent()
-    state = solver.start(problem, None)
-    for _ in range(8):
-        objective = solver.step(problem, state)
-    before, ahead = problem.factors["H"].copy(), state.ahead.copy()
-    moved = state.take_up(problem, objective)
-    assert moved < objective
-    assert moved == pytest.approx(problem.objective(), rel=1e-12)
-    np.testing.assert_array_equal(problem.factors["H"], ahead)
-    assert state.take_up(problem, moved) == moved
-    assert solver.step(problem, state) <= moved
-    kept = problem.factors["H"].copy()
-    state.ahead *= 2
-    now = state.pace[places.OBJECTIVE]
-    assert state.take_up(problem, now) == now
-    np.testing.assert_array_equal(problem.factors["H"], kept)
-    assert (before != kept).any()
-
-
-def test_the_first_step_may_be_undone_as_well():
+def test_shares_that_say_far_too_little_cost_steps_and_no_rise():
     """A column is known where one component lives alone: its share says far too little of it."""
     rng = np.random.default_rng(0)
     W, H, weights = rng.random((90, 8)), rng.random((60, 8)), np.ones((90, 60))
@@ -261,7 +290,7 @@ def test_the_first_step_may_be_undone_as_well():
     H[0, 0] *= 0.9
     data = Weighted(X * weights, weights)
     problem = Problem(data, Bilinear(8), losses.Frobenius(), {"W": W, "H": H})
-    assert CoordinateDescent().start(problem, None).bold
-    history = run(problem, CoordinateDescent(), tol=0, max_iter=20).objective_history
+    assert Shared().start(problem, None).searching
+    history = run(problem, Shared(), tol=0, max_iter=20).objective_history
     assert (np.diff(history) <= 1e-12 * history[0]).all()
     assert history[-1] < 1e-12 * history[0]

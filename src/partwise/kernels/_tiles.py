@@ -20,6 +20,8 @@ from partwise.kernels._registers import REGISTERS
 __all__ = [
     "COLUMNS",
     "ROWS",
+    "add_squares",
+    "add_squares_down",
     "add_turned_tile",
     "tile_bytes",
     "write_half_tile",
@@ -87,6 +89,34 @@ class _Tile(_Lines):
         self.builder.store(self.builder.fadd(self.builder.load(place), product, CONTRACT), place)
 
 
+class _Known(_Tile):
+    """Tiles of a product, and what is known of the entries that they stand for."""
+
+    def __init__(self, context: Any, builder: Any, signature: Any, values: Any) -> None:
+        super().__init__(context, builder, signature, values)
+        self.dtypes = [t.dtype for t in signature.args if isinstance(t, types.Array)]
+
+    def rows_of(self, L: int, i: Any, P: int, p: Any) -> list[list[Any]]:
+        """Return `variable` for ``L[i : i + ROWS] @ P[p : p + k]``."""
+        count = self.builder.extract_value(self.arrays[L].shape, 1)
+        return self.product(L, i, self.number(0), P, count, COLUMNS, p)
+
+    def vector_at(self, row: Any, column: Any) -> Any:
+        place = self.builder.add(row, self.builder.mul(column, self.number(self.size)))
+        return self.pointer(place, self.vector)
+
+    def weighed(self, line: Any, known: int, row: Any, at: Any) -> Any:
+        """Return a vector times weights, or zero where a byte is, whatever it holds there."""
+        start = self.start(known, row)
+        if self.dtypes[known] == self.dtypes[0]:
+            weights = self.builder.load(self.vector_at(start, at), align=self.size)
+            return self.builder.fmul(line, weights)
+        byte = ir.VectorType(ir.IntType(8), self.width)
+        told = self.builder.load(self.pointer(self.builder.add(start, at), byte), align=1)
+        there = self.builder.icmp_unsigned("!=", told, ir.Constant(byte, [0] * self.width))
+        return self.builder.select(there, line, self.constant(0.0))
+
+
 def _tile_writer(vectors: int) -> Any:
     @intrinsic
     def write(typingctx: Any, S: Any, X: Any, first: Any, j: Any, P: Any, count: Any) -> Any:
@@ -122,41 +152,62 @@ def write_left_tile(
     (rows, tile) is in C order, L (rows, k) in any. ``known`` holds weights, or bytes: the result
     is zero where a byte is, whatever X holds there.
     """
-    weighted = known.dtype == X.dtype
 
     def emit(context: Any, builder: Any, signature: Any, values: Any) -> Any:
         R_, to_, L_, i_, P_, p_, X_, known_, x_, j_ = values
-        tile = _Tile(context, builder, signature, [R_, L_, P_, X_, known_])
-        count = builder.extract_value(tile.arrays[1].shape, 1)
-        totals = tile.product(1, i_, tile.number(0), 2, count, COLUMNS, p_)
-        byte = ir.VectorType(ir.IntType(8), tile.width)
-
-        def weighed(rest: Any, start: Any, at: Any) -> Any:
-            if weighted:
-                weights = builder.load(vector_at(start, at), align=tile.size)
-                return builder.fmul(rest, weights)
-            told = builder.load(tile.pointer(builder.add(start, at), byte), align=1)
-            there = builder.icmp_unsigned("!=", told, ir.Constant(byte, [0] * tile.width))
-            return builder.select(there, rest, tile.constant(0.0))
-
-        def vector_at(row: Any, column: Any) -> Any:
-            place = builder.add(row, builder.mul(column, tile.number(tile.size)))
-            return tile.pointer(place, tile.vector)
-
-        for r, row in enumerate(totals):
+        tile = _Known(context, builder, signature, [R_, L_, P_, X_, known_])
+        for r, row in enumerate(tile.rows_of(1, i_, 2, p_)):
             place = builder.add(x_, tile.number(r))
-            of_x, of_known = tile.start(3, place), tile.start(4, place)
-            of_r = tile.start(0, tile.number(r))
+            of_x, of_r = tile.start(3, place), tile.start(0, tile.number(r))
             for c, total in enumerate(row):
                 at = builder.add(j_, tile.number(c * tile.width))
-                x = builder.load(vector_at(of_x, at), align=tile.size)
-                line = weighed(builder.fsub(x, builder.load(total)), of_known, at)
+                x = builder.load(tile.vector_at(of_x, at), align=tile.size)
+                line = tile.weighed(builder.fsub(x, builder.load(total)), 4, place, at)
                 shift = builder.add(to_, tile.number(c * tile.width))
-                builder.store(line, vector_at(of_r, shift), align=tile.size)
+                builder.store(line, tile.vector_at(of_r, shift), align=tile.size)
         return context.get_dummy_value()
 
     place = types.int64
     return types.void(R, place, L, place, P, place, X, known, place, place), emit
+
+
+def _square_adder(*, down: bool) -> Any:
+    @intrinsic
+    def add(
+        typingctx: Any,
+        M: Any, to: Any, L: Any, i: Any, P: Any, p: Any, known: Any, x: Any, j: Any,
+    ) -> Any:  # fmt: skip
+        def emit(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+            M_, to_, L_, i_, P_, p_, known_, x_, j_ = values
+            tile = _Known(context, builder, signature, [M_, L_, P_, known_])
+            sums: dict[int, Any] = {}  # one vector for each row, or one row
+            for r, row in enumerate(tile.rows_of(1, i_, 2, p_)):
+                place = builder.add(x_, tile.number(r))
+                for c, total in enumerate(row):
+                    at = builder.add(j_, tile.number(c * tile.width))
+                    value = builder.load(total)
+                    line = tile.weighed(builder.fmul(value, value), 3, place, at)
+                    own = c if down else r
+                    sums[own] = builder.fadd(sums[own], line) if own in sums else line
+            for own, line in sums.items():
+                start = tile.start(0, tile.number(0 if down else own))
+                shift = tile.number(own * tile.width if down else 0)
+                target = tile.vector_at(start, builder.add(to_, shift))
+                more = builder.fadd(builder.load(target, align=tile.size), line)
+                builder.store(more, target, align=tile.size)
+            return context.get_dummy_value()
+
+        place = types.int64
+        return types.void(M, place, L, place, P, place, known, place, place), emit
+
+    return add
+
+
+# Add ``known ∘ (L[i : i + ROWS] @ P[p : p + k])²``, of a tile that lies in ``known`` from row x and
+# column j on, to the vectors of M (ROWS, …) from column ``to`` on, row by row; or summed over rows
+# to M (1, …) from that column on. The rest is as for `write_left_tile`.
+add_squares = _square_adder(down=False)
+add_squares_down = _square_adder(down=True)
 
 
 @intrinsic

@@ -9,15 +9,24 @@ import numpy as np
 
 from partwise.kernels._compile import compiled
 from partwise.kernels._rows import put, room_for
-from partwise.kernels._tiles import ROWS, add_turned_tile, tile_bytes, write_left_tile, write_tile
+from partwise.kernels._tiles import (
+    ROWS,
+    add_squares,
+    add_squares_down,
+    add_turned_tile,
+    tile_bytes,
+    write_left_tile,
+    write_tile,
+)
 from partwise.kernels.dense import pack_rows
 
-__all__ = ["left_along_rows", "left_turned"]
+__all__ = ["left_along_rows", "left_turned", "moved_along_rows", "moved_turned"]
 
 FAST = {"contract", "nsz", "reassoc"}
 TILE = tile_bytes()
 STRETCH = 512  # columns of X that are at work together
 PANEL = 2**16  # bytes of what is added up for some columns of X
+MANY = 64  # tiles of rows whose squares are added up in the dtype of X
 
 
 @compiled(error_model="numpy")
@@ -53,16 +62,13 @@ def _enough(L):  # type: ignore[no-untyped-def]
 
 
 @compiled(error_model="numpy")
-def _put_edge(R, to, L, i, P, p, X, known, j):  # type: ignore[no-untyped-def]
-    # As `write_left_tile` where X ends within the tile.
-    rows, columns = X.shape
-    tile = P.shape[1]
-    few, told = np.zeros((ROWS, tile), X.dtype), np.zeros((ROWS, tile), known.dtype)
-    for r in range(min(ROWS, rows - i)):
-        for c in range(min(tile, columns - j)):
+def _edge(X, i, j, tile):  # type: ignore[no-untyped-def]
+    # A tile of X that may end within it, zero beyond.
+    few = np.zeros((ROWS, tile), X.dtype)
+    for r in range(min(ROWS, X.shape[0] - i)):
+        for c in range(min(tile, X.shape[1] - j)):
             few[r, c] = X[i + r, j + c]
-            told[r, c] = known[i + r, j + c]
-    write_left_tile(R, to, L, i, P, p, few, told, 0, 0)
+    return few
 
 
 @compiled(error_model="numpy")
@@ -75,7 +81,8 @@ def _put_left(R, L, i, P, X, known, first, count):  # type: ignore[no-untyped-de
         if whole and first + j + tile <= X.shape[1]:
             write_left_tile(R, j, L, i, P, j // tile * k, X, known, i, first + j)
         else:
-            _put_edge(R, j, L, i, P, j // tile * k, X, known, first + j)
+            few, told = _edge(X, i, first + j, tile), _edge(known, i, first + j, tile)
+            write_left_tile(R, j, L, i, P, j // tile * k, few, told, 0, 0)
 
 
 @compiled(error_model="numpy", fastmath=FAST)
@@ -167,3 +174,67 @@ def left_turned(X, known, A, F, out, judge):  # type: ignore[no-untyped-def]
             for l in range(k):
                 out[first + j, l] = T[l, j]
     return total
+
+
+@compiled(error_model="numpy")
+def moved_along_rows(known, D, A, out):  # type: ignore[no-untyped-def]
+    """Write the sums of the rows of ``known ∘ (D Aᵀ)²`` into ``out`` (rows,), in float64.
+
+    ``known`` (rows, columns) as for `left_along_rows`; D (rows, k) and A (columns, k) are in C
+    order. Cost that of a product with X, no temporary of its size.
+    """
+    rows, columns = known.shape
+    k = A.shape[1]
+    tile = TILE // A.itemsize
+    M = room_for(ROWS * tile, A).reshape(ROWS, tile)
+    L = _enough(D)
+    out[:] = 0
+    for first in range(0, columns, STRETCH):
+        count = min(columns - first, STRETCH)
+        P = _packed(A, first, count)
+        for done in range(0, rows, ROWS):
+            start = max(0, min(done, rows - ROWS))
+            M[:] = 0
+            for j in range(0, count, tile):
+                if start + ROWS <= rows and first + j + tile <= columns:
+                    add_squares(M, 0, L, start, P, j // tile * k, known, start, first + j)
+                else:
+                    told = _edge(known, start, first + j, tile)
+                    add_squares(M, 0, L, start, P, j // tile * k, told, 0, 0)
+            for r in range(done - start, min(ROWS, rows - start)):
+                for c in range(tile):
+                    out[start + r] += np.float64(M[r, c])
+
+
+@compiled(error_model="numpy")
+def moved_turned(known, A, D, out):  # type: ignore[no-untyped-def]
+    """Write the sums of the columns of ``known ∘ (A Dᵀ)²`` into ``out`` (columns,), in float64.
+
+    As `moved_along_rows`; A (rows, k) and D (columns, k) are in C order.
+    """
+    rows, columns = known.shape
+    k = A.shape[1]
+    tile = TILE // A.itemsize
+    most = max(tile, PANEL // (k * A.itemsize) // tile * tile)
+    M = room_for(most + tile, A).reshape(1, most + tile)
+    B = np.empty((ROWS, k), A.dtype)  # rows of A of a tile, zero where they were done before
+    L = _enough(A)
+    out[:] = 0
+    for first in range(0, columns, most):
+        count = min(most, columns - first)
+        P = _packed(D, first, count)
+        for some in range(0, rows, MANY * ROWS):
+            M[:] = 0
+            for done in range(some, min(rows, some + MANY * ROWS), ROWS):
+                start = max(0, min(done, rows - ROWS))
+                for l in range(k):
+                    for r in range(ROWS):
+                        B[r, l] = 0 if r < done - start else L[start + r, l]
+                for j in range(0, count, tile):
+                    if start + ROWS <= rows and first + j + tile <= columns:
+                        add_squares_down(M, j, B, 0, P, j // tile * k, known, start, first + j)
+                    else:
+                        told = _edge(known, start, first + j, tile)
+                        add_squares_down(M, j, B, 0, P, j // tile * k, told, 0, 0)
+            for j in range(count):
+                out[first + j] += np.float64(M[0, j])

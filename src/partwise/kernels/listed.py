@@ -11,6 +11,7 @@ from partwise.kernels._gather import LONGEST, SHORTEST
 from partwise.kernels._pieces import take
 from partwise.kernels.extrapolation import extrapolate
 from partwise.kernels.quadratic import coordinate_sweeps
+from partwise.kernels.rays import go, length_of
 
 __all__ = ["search_listed_rows"]
 
@@ -69,33 +70,6 @@ def _set_out(f, L, C, old, share, slope, curve, G):  # type: ignore[no-untyped-d
                 C[i, l] += f[i, j] * G[j, l]
 
 
-@compiled(inline="always")
-def _length(f, old, slope, curve, fall, bend):  # type: ignore[no-untyped-def]
-    # How far to go from ``old`` towards and past f: to the minimum, or to where an entry is zero.
-    # The weighted squares, halved, fall by ``fall`` per length and bend by ``bend``.
-    room = np.inf
-    for l in range(len(f)):
-        step = np.float64(f[l]) - np.float64(old[l])
-        fall -= (np.float64(slope[l]) + np.float64(curve) * np.float64(old[l])) * step
-        bend += np.float64(curve) * step * step
-        if step < 0:
-            room = min(room, np.float64(old[l]) / -step)
-    if not fall > 0:
-        return 0.0
-    if bend > 0:
-        return min(fall / bend, room)
-    return room if room < np.inf else 1.0
-
-
-@compiled(inline="always")
-def _go(f, old, length, rounding):  # type: ignore[no-untyped-def]
-    # So far from ``old`` towards and past f; what is left of an entry beyond rounding.
-    more = f.dtype.type(length - 1)
-    for l in range(len(f)):
-        new = f[l] + more * (f[l] - old[l]) if length > 0 else old[l]
-        f[l] = new if new > rounding * old[l] else f.dtype.type(0)
-
-
 @compiled(error_model="numpy")
 def search_listed_rows(  # type: ignore[no-untyped-def]
     indptr, listed, A, F, G, share, added, free, how, before, weight, ends, values, counter
@@ -147,9 +121,9 @@ def search_listed_rows(  # type: ignore[no-untyped-def]
                     C[i, l] = f[i, l] - old[i, l]
                     fall += np.float64(L[i, l]) * np.float64(C[i, l])
                 bend = _moved(listed, A, C, i, indptr[row], indptr[row + 1])
-                length = _length(f[i], old[i], slope, curve, fall, bend)
+                length = length_of(f[i], old[i], slope, curve, fall, bend)
                 total += length * (length * bend - 2 * fall)
-                _go(f[i], old[i], length, rounding)
+                go(f[i], old[i], length, rounding)
             if before.shape[0] > 0:
                 extrapolate(f.reshape(-1), before[first:last].reshape(-1), weight, False, True)
         values[number] = 0.5 * total

@@ -10,7 +10,6 @@ from partwise.kernels._compile import compiled
 from partwise.kernels.places import (
     ACTIVE,
     BEFORE,
-    BOLD,
     BOUND,
     ITERATION,
     OBJECTIVE,
@@ -26,8 +25,6 @@ __all__ = ["nothing_new", "set_out", "settle"]
 # Division of the weight after a rise, its growth and that of its bound after a fall.
 # Ang & Gillis (2019), section 3.4.
 ETA, GAMMA, GAMMA_BOUND = 1.5, 1.01, 1.005
-# Growth of the curvature of bold steps after a rise, and from where on there are none.
-LESS_BOLD, LEAST_BOLD = 1.5, 3.0
 
 
 @compiled()
@@ -42,15 +39,10 @@ def set_out(pace):  # type: ignore[no-untyped-def]
 def settle(pace, objective):  # type: ignore[no-untyped-def]
     """End an iteration that led to an objective; return whether it has to be undone.
 
-    A step is undone if it was extrapolated, or bold: later ones are less bold then, until there is
-    no bold one any more. ``pace[OBJECTIVE]`` is that of the step before.
+    A step is undone if it was extrapolated. ``pace[OBJECTIVE]`` is that of the step before.
     """
     lowest = pace[OBJECTIVE]
     told = objective > lowest and objective - lowest > pace[SLACK] * abs(lowest)
-    if told and pace[BOLD] != 0 and pace[ACTIVE] == 0:
-        pace[BOLD] = pace[BOLD] * LESS_BOLD if pace[BOLD] < LEAST_BOLD else 0.0
-        pace[RESTING] = 1
-        return True
     if objective > lowest and pace[ACTIVE] != 0:
         pace[BOUND] = pace[BEFORE]
         pace[WEIGHT] /= ETA

@@ -27,13 +27,6 @@ class State:
 
     done: str | None = None
 
-    def take_up(self, problem: Problem, objective: float) -> float:
-        """Do what is left of an iteration, before a look at the KKT residual and at the end.
-
-        ``objective`` is the penalized one; returns that afterwards, which is not higher.
-        """
-        return objective
-
 
 @dataclass(frozen=True)
 class Watch:

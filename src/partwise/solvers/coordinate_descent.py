@@ -10,17 +10,17 @@ import numpy as np
 
 from partwise import kernels
 from partwise.data import Dense, Sparse
-from partwise.kernels.places import OBJECTIVE, WINDOW
+from partwise.kernels.places import WINDOW
 from partwise.problem import CANCELLATION, Entries, Normal, Problem
 from partwise.solvers.base import Solver, Watch, affordable, not_quadratic, tied, unfolded
 from partwise.solvers.momentum import Momentum, only_signs
 from partwise.solvers.rows import (
     alike,
-    filled_rows,
     gram_of_all,
     in_pieces,
     observed_rows,
     search_rows,
+    searched_rows,
     worth_filling,
     worth_searching,
 )
@@ -66,8 +66,8 @@ class CoordinateDescent(Solver):
     Notes
     -----
     Cost per iteration: two products with X, O(stored entries · k), plus
-    O(repeats · (n_samples + n_features) · k²). Known entries that are listed are visited twice per
-    factor.
+    O(repeats · (n_samples + n_features) · k²). Where entries are missing or have weights, three
+    products for each factor, or two visits of every entry that is listed.
 
     Sources: Cichocki & Phan (2009), IEICE E92-A (HALS); Gillis & Glineur (2012), Neural
     Computation 24 (repeats); Ang & Gillis (2019), Neural Computation 31 (extrapolation);
@@ -75,7 +75,9 @@ class CoordinateDescent(Solver):
     """
 
     name = "cd"
-    fill = True  # in place of missing entries, where that is faster
+    # Known entries times components from which on rows with missing entries may share a direction:
+    # with fewer nothing is gained that is felt, and its kernels take seconds to compile, once.
+    shared_from: float = 2**19
     needs = "the squared (Frobenius) loss with penalties that are linear or quadratic"
 
     def __init__(
@@ -108,23 +110,27 @@ class CoordinateDescent(Solver):
         )
         state = _State(plain=PLAIN_PENALIZED if penalized else PLAIN, rng=rng)
         if self.extrapolate and (problem.quadratic or not problem.signed or _held(problem)):
-            k, may_fill = problem.model.n_components, self.fill and not problem.quadratic
-            state.prepare(problem, bold=may_fill and worth_filling(problem.data, k, bold=True))
+            state.prepare(problem)
             moving = len(problem.free) > 1 and not problem.signed
-            state.searching = moving and may_fill and worth_searching(problem.data, k)
-        if state.bold:  # the first step as well may raise the objective
-            state.pace[OBJECTIVE] = problem.objective()
+            worth = moving and self._may_share(problem)
+            state.searching = worth and worth_searching(problem.data, problem.model.n_components)
         return state
+
+    def _may_share(self, problem: Problem) -> bool:
+        data: Any = problem.data
+        if problem.quadratic:
+            return False
+        known = data.evidence * data.size  # if all were known equally well
+        return bool(known * problem.model.n_components >= self.shared_from)
 
     def step(self, problem: Problem, state: _State) -> float:
         order = np.arange(problem.model.n_components)
-        shared = state.bold or state.searching
-        if shared and state.iteration % WINDOW == state.plain and not _alike(problem):
-            state.bold, state.searching = 0, False
+        if state.searching and state.iteration % WINDOW == state.plain:
+            state.searching = _alike(problem)
         if self.shuffle:
             order = state.rng.permutation(order)
         sweeps = _Sweeps(self, problem, state, order, plain=state.early)
-        state.begin(problem, ahead=sweeps.ahead)
+        state.begin(problem)
         objective = problem.sweep(sweeps, "normal" if problem.quadratic else "entries")
         return state.judge(problem, problem.objective() if objective is None else objective)
 
@@ -172,7 +178,7 @@ def _alike(problem: Problem) -> bool:
 
 @dataclass
 class _State(Momentum):
-    searching: bool = False  # rows of listed entries share one Gram matrix
+    searching: bool = False  # rows with missing entries share a direction
 
 
 @dataclass
@@ -197,21 +203,10 @@ class _Sweeps:
 
     @cached_property
     def filled(self) -> bool:
-        """One Gram matrix serves all rows of data with missing entries."""
-        if self.problem.quadratic or self.exact or not self.solver.fill:
+        """One Gram matrix serves all rows of dense data, though they are not alike."""
+        if self.exact or not self.solver._may_share(self.problem):
             return False
-        return worth_filling(self.problem.data, len(self.order), bold=bool(self.state.bold))
-
-    @cached_property
-    def ahead(self) -> bool:
-        """The step is judged before the last factor moves.
-
-        Not the first one, so that both factors move in every run.
-        """
-        problem, first = self.problem, self.state.iteration == 0
-        if first or self.state.idle or problem.changing or problem.free[-1] in problem.signed:
-            return False
-        return self.filled
+        return worth_filling(self.problem.data, len(self.order))
 
     def limits(self, name: str) -> tuple[int, float]:
         """Return the sweeps over a row, at most, and the change after which they end."""
@@ -245,27 +240,16 @@ class _Sweeps:
         if not signed:
             np.maximum(F, 0, out=F)
         how = (free, self.order, self.limits(name))
-        if self.filled and not signed:
-            return self._filled(name, rows, F, entries, how)
-        value = observed_rows(F, entries, *how, exact=self.exact, signed=signed)[0]
+        value: float | None
+        if signed or not (self.state.searching or self.filled):
+            value = observed_rows(F, entries, *how, exact=self.exact, signed=signed)[0]
+        else:
+            alike, judge = self.state.searching, name == self.problem.free[-1]
+            if name not in self.grams:  # threads that begin together form it side by side
+                self.grams[name] = gram_of_all(entries, alike=alike)
+            value = searched_rows(F, entries, self.grams[name], *how, alike=alike, judge=judge)
         self.state.follow(name, rows, F)
         return value
-
-    def _filled(
-        self, name: str, rows: slice, F: np.ndarray, entries: Entries, how: Any
-    ) -> float | None:
-        state, judge = self.state, self.ahead and name == self.problem.free[-1]
-        if name not in self.grams:  # threads that begin together form it side by side
-            self.grams[name] = gram_of_all(entries, bold=bool(state.bold))
-        if judge:
-            assert state.ahead is not None
-            state.ahead[rows] = F
-            F = state.ahead[rows]
-        value = filled_rows(F, entries, self.grams[name], *how, bold=state.bold, judge=judge)
-        if judge:
-            return value
-        state.follow(name, rows, F)
-        return None
 
     def whole(
         self,
@@ -308,7 +292,7 @@ class _Sweeps:
         self, name: str, F: np.ndarray, entries: Entries, free: np.ndarray, pieces: list[slice]
     ) -> np.ndarray | None:
         state = self.state
-        if not state.searching:
+        if not (state.searching and self.problem.data.is_sparse):
             return None
         how = (free, self.order, self.limits(name))
         before = state.solved.get(name, F[:0])

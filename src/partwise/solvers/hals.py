@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from partwise.solvers.coordinate_descent import CoordinateDescent
 
 __all__ = ["HALS", "AcceleratedHALS"]
@@ -19,7 +21,7 @@ class HALS(CoordinateDescent):
     """
 
     name = "hals"
-    fill = False
+    shared_from = np.inf
 
     def __init__(self, *, shuffle: bool = False) -> None:
         super().__init__(repeats=1, extrapolate=False, shuffle=shuffle)
@@ -46,7 +48,7 @@ class AcceleratedHALS(CoordinateDescent):
     """
 
     name = "a-hals"
-    fill = False
+    shared_from = np.inf
 
     def __init__(self, repeats: int = 10, shrink: float = 0.1, *, shuffle: bool = False) -> None:
         super().__init__(repeats, shrink, extrapolate=False, shuffle=shuffle)

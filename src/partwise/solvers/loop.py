@@ -97,7 +97,6 @@ class _StoppingRule:
             return _Verdict(False, reason, stalled=True)
         if now <= self.exact:
             return _Verdict(True, "the fit is exact")
-        history[-1] = self.state.take_up(self.problem, now)
         kkt = self.problem.kkt()
         if kkt <= self.tol:
             reason = f"the KKT residual {kkt:.2g} is at most tol={self.tol:g}"
@@ -190,7 +189,6 @@ def run(
             verdict = _Verdict(False, f"max_time={max_time:g} s is over")
         elif len(history) > max_iter:
             verdict = _Verdict(False, f"max_iter={max_iter} iterations are done")
-    history[-1] = state.take_up(problem, history[-1])
     rounding = rule.rounding
     del state, rule  # what is remembered of large factors makes room for the last look at them
     history[-1] = solver.finish(problem, history[-1], tol)

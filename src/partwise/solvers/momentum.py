@@ -46,15 +46,13 @@ class Momentum(State):
         The first iterations, which are not extrapolated.
     positive : bool
         A factor is extrapolated towards zero by its ratio, so that it stays positive. Else
-        the last factor may turn negative before it is updated, unless it is judged before that,
-        and others are projected.
+        the last factor may turn negative before it is updated, and others are projected.
     steadied : bool
         The scale of the first factor against that of the last is not extrapolated.
 
     Notes
     -----
-    Memory: one copy of the last factor, or three where it is judged before it moves, and two of
-    the others.
+    Memory: one copy of the last factor, and two of the others.
 
     Source: Ang & Gillis (2019), Neural Computation 31, algorithm 1 and section 3.4; for more
     than two factors Ang, Cohen, Hien & Gillis (2020), arXiv:2001.04321.
@@ -73,11 +71,6 @@ class Momentum(State):
     accepted: dict[str, np.ndarray] = field(default_factory=dict)
     solved: dict[str, np.ndarray] = field(default_factory=dict)
     kept: np.ndarray | None = None
-    # Of the last factor, where a step is judged before it moves: what it will be in the next
-    # step, and its solution before that was extrapolated. ``kept`` is where to return to then.
-    ahead: np.ndarray | None = None
-    behind: np.ndarray | None = None
-    taken: bool = False
 
     def __post_init__(self) -> None:
         self.pace[[places.WEIGHT, places.BEFORE, places.BOUND]] = BETA, BETA, 1.0
@@ -103,21 +96,7 @@ class Momentum(State):
         """Nothing is extrapolated in this run."""
         return not self.accepted
 
-    @property
-    def bold(self) -> float:
-        """Steps that are not extrapolated may raise the objective; they are undone then.
-
-        0 where none may, else what their curvature is multiplied by, from 1 on.
-        """
-        return float(self.pace[places.BOLD])
-
-    @bold.setter
-    def bold(self, value: float) -> None:
-        if self.bold and not value:
-            self.ahead = self.behind = None  # found boldly, they may raise the objective
-        self.pace[places.BOLD] = value
-
-    def prepare(self, problem: Problem, *, bold: bool = False) -> None:
+    def prepare(self, problem: Problem) -> None:
         """Make room for what is remembered, for more than one factor that moves."""
         eps = float(np.finfo(problem.data.dtype).eps)
         self.pace[places.SLACK] = 10 * eps / CANCELLATION[problem.data.dtype.char]
@@ -127,37 +106,21 @@ class Momentum(State):
             self.accepted = {name: problem.factors[name].copy() for name in others}
             self.solved = {name: problem.factors[name].copy() for name in others}
             self.kept = problem.factors[last].copy()
-            self.bold = bold
             self.steadied = self.steadied and only_signs(problem)
 
-    def begin(self, problem: Problem, *, ahead: bool = False) -> None:
-        """Extrapolate the last factor, which enters the updates of the others.
-
-        ``ahead``: it stays then, and what it moves to is written into the array of this name,
-        from where the next step takes it. The objective is that before it moves, which is known
-        from a look at the data that its update takes anyway.
-        """
+    def begin(self, problem: Problem) -> None:
+        """Extrapolate the last factor, which enters the updates of the others."""
         if self.steadied and self.kept is not None:
             self._steady(problem)
         kernels.set_out(self.pace)
-        self.taken = False
         if self.idle:
             self.pace[places.ACTIVE] = 0
             return
         F, kept = problem.factors[problem.free[-1]], self.kept
         assert kept is not None
-        if not ahead:
-            self.ahead = self.behind = None
-        elif self.ahead is None:
-            self.ahead, self.behind = F.copy(), F.copy()
-            kept[...] = F
 
         def piece(rows: slice) -> None:
-            if self.ahead is None or self.behind is None:
-                self._extrapolate(F[rows], kept[rows], project=False)
-            else:
-                F[rows] = self.ahead[rows]
-                self._extrapolate(F[rows], self.behind[rows], project=True)
+            self._extrapolate(F[rows], kept[rows], project=False)
 
         each(piece, spans(len(F), 100.0 * F.shape[1]))
 
@@ -189,37 +152,16 @@ class Momentum(State):
         else:
             before[...] = F
 
-    def take_up(self, problem: Problem, objective: float) -> float:
-        """Move the last factor where the next step would take it, unless the objective rises."""
-        if self.ahead is None or self.kept is None or self.taken:
-            return objective
-        self.taken, F = True, problem.factors[problem.free[-1]]
-        F[...] = self.ahead
-        moved = problem.objective()
-        if not moved <= objective:
-            F[...] = self.kept
-            return objective
-        self.kept[...] = F
-        self.pace[places.OBJECTIVE] = moved
-        return moved
-
     def judge(self, problem: Problem, objective: float) -> float:
         """Keep the step or undo it, and return the objective."""
         if self.idle:
             return objective
-        bold = self.bold
         if kernels.settle(self.pace, objective):
             for name, place in self.accepted.items():
                 problem.factors[name][...] = place
                 self.solved[name][...] = place
             problem.factors[problem.free[-1]][...] = self.kept
-            if self.bold != bold:
-                self.ahead = self.behind = None
-            elif self.ahead is not None:
-                self.ahead[...] = self.behind  # which was found from where it returns to
         else:
             for name, place in self.accepted.items():
                 place[...] = problem.factors[name]
-            if self.ahead is not None and self.kept is not None:
-                self.kept[...] = problem.factors[problem.free[-1]]
         return float(self.pace[places.OBJECTIVE])

@@ -9,17 +9,17 @@ import numpy as np
 
 from partwise import kernels
 from partwise._threads import each, held
-from partwise.data import Listed, Shares
+from partwise.data import Shares
 from partwise.problem import CANCELLATION, Entries, Quadratics
 from partwise.solvers.quadratics import quadratic_rows
 
 __all__ = [
     "alike",
-    "filled_rows",
     "gram_of_all",
     "in_pieces",
     "observed_rows",
     "search_rows",
+    "searched_rows",
     "worth_filling",
     "worth_searching",
 ]
@@ -29,42 +29,37 @@ __all__ = [
 FEW = 32
 # Sweeps over entries, at most: each costs as much as a product with X.
 REPEATS = 2
-# Costs of an iteration on all of X, per entry, by what k components took on 2000 × 1000: of one
-# that fills, of products with pairs of columns, and of sweeps over entries.
-FILLING, PAIRS, SWEEPING = (60, 7), (47, 3), 46
+# Tenths of a millisecond of an iteration with k components on 2000 × 1000: of a search a + b k; by
+# products with pairs of columns a + b k + c k², and by sweeps over entries a k.
+SEARCHING, PAIRS, SWEEPING = (80, 7), (80, 6, 0.67), 26
 # Known entries of a row, for each component, from which on their share may be near enough.
-# Of lists less is enough, since how far to go is seen of each row.
-ENOUGH, ENOUGH_LISTED = 4, 2.5
+ENOUGH = 2.5
 # Rows that are looked at, and the least part of what their share says that the curvature of half of
-# them has in every direction: steps of (1 − √(1 / ENOUGH))² are the shortest at random.
-SAMPLE, LEAST, LEAST_LISTED = 8, 0.2, 0.05
+# them has in every direction.
+SAMPLE, LEAST = 8, 0.05
 # Numbers in a table of all products of two columns.
 TABLE = 2**22
 
 
-def worth_filling(data: Any, k: int, *, bold: bool) -> bool:
-    """Return whether dense data with missing entries are best served by one Gram matrix.
+def worth_filling(data: Any, k: int) -> bool:
+    """Return whether dense data are best served by one Gram matrix though rows differ.
 
-    See `filled_rows`, which works at the speed of matrix products. Unless ``bold`` it takes as
-    many more iterations as fewer entries are known.
+    That of all entries then, see `searched_rows`. It takes as many more iterations as fewer entries
+    are known.
     """
-    if data.is_sparse:
+    if data.is_sparse or not data.binary:
         return False
-    if bold:
-        return data.evidence * min(data.shape) >= k * ENOUGH and _pays(k, 1.0)
-    return data.binary and _pays(k, data.evidence)
+    base, more, square = PAIRS
+    own = base + k * (more + square * k) if k <= FEW else SWEEPING * k
+    return own * data.evidence > SEARCHING[0] + SEARCHING[1] * k
 
 
 def worth_searching(data: Any, k: int) -> bool:
-    """Return whether `search_rows` may serve data: lists that tell enough of every row."""
-    if not isinstance(data, Listed):
-        return False
-    return data.evidence * min(data.shape) >= k * ENOUGH_LISTED
+    """Return whether a search may serve data: they tell enough of every row.
 
-
-def _pays(k: int, share: float) -> bool:
-    filling = (FILLING[0] + FILLING[1] * k) / share
-    return filling < (PAIRS[0] + k * (k + PAIRS[1]) if k <= FEW else SWEEPING * k)
+    See `search_rows` and `searched_rows`.
+    """
+    return bool(data.evidence * min(data.shape) >= k * ENOUGH)
 
 
 def _as_seen(A: np.ndarray, shares: Shares) -> np.ndarray:
@@ -96,20 +91,20 @@ def alike(data: Any, A: np.ndarray) -> bool:
         known = white * np.sqrt(weights, dtype=np.float64)[:, None]
         found = np.linalg.eigvalsh(known.T @ known)[0]
         least.append(found / rows[row] if rows[row] > 0 else 0.0)
-    return float(np.median(least)) >= (LEAST_LISTED if data.is_sparse else LEAST)
+    return float(np.median(least)) >= LEAST
 
 
-def gram_of_all(entries: Entries, *, bold: bool) -> np.ndarray:
-    """Return the one Gram matrix of `filled_rows`, or ``bold`` of `search_rows`.
+def gram_of_all(entries: Entries, *, alike: bool) -> np.ndarray:
+    """Return the one Gram matrix of a search, without penalties: that of all entries.
 
-    It is without penalties.
+    If rows are ``alike`` their shares of it are near their own, see `alike`.
     """
     data: Any = entries.data
     A = np.ascontiguousarray(entries.design)
-    return kernels.gram(_as_seen(A, data.shares) if bold else A)
+    return kernels.gram(_as_seen(A, data.shares) if alike else A)
 
 
-def filled_rows(
+def searched_rows(
     F: np.ndarray,
     entries: Entries,
     gram: np.ndarray,
@@ -117,36 +112,53 @@ def filled_rows(
     order: np.ndarray,
     limits: tuple[int, float],
     *,
-    bold: float,
+    alike: bool,
     judge: bool,
-) -> float:
-    """Sweep over rows of a factor in place, with one Gram matrix for all of them.
+) -> float | None:
+    """Sweep over rows of a factor in place, of dense data, each to its own length.
 
-    ``gram`` is `gram_of_all`, ``limits`` are those of `observed_rows`. The quadratic of a row has
-    its own slope, and its curvature is that of all entries of X, which is above that of the known
-    ones: the model stands in place of what is missing. If ``bold`` it is the share that is known of
-    a row, times that of columns as they are seen, times ``bold``: near its own where entries are
-    missing at random, and the objective may rise. Returns half the squares that were left of the
-    known entries before the sweeps, if asked to ``judge``. Cost two products with X and O(rows ·
-    k²) per sweep.
+    As `search_rows`: the way of a row is that of sweeps on a quadratic that has its slope and, for
+    its curvature, its share of ``gram``, or if rows are not ``alike`` all of it; and it goes to the
+    minimum of its own quadratic on that ray. ``gram`` is `gram_of_all`, ``limits`` are those of
+    `observed_rows`. Returns half the weighted squares that are left, if asked to ``judge``. Cost
+    three products with X and O(rows · k²) per sweep.
 
-    Source: Zhang, Wang, Ford & Makedon (2006), SIAM Data Mining, 549-553, section 3 (EM).
+    Source: see `kernels.search_listed_rows`; with all of it the model stands in place of what is
+    missing, as in Zhang, Wang, Ford & Makedon (2006), SIAM Data Mining, 549-553, section 3 (EM).
     """
     data: Any = entries.data
-    A, slope = np.ascontiguousarray(entries.design), entries.slope[0].astype(F.dtype)
-    cross, squares = _left(data, F, A, judge=judge)
-    cross -= slope
-    share = np.ones((1, 1), F.dtype)
-    if bold:
-        share = F.dtype.type(bold) * data.shares.of_rows(F.dtype)
-    if entries.curve:
-        curve = F.dtype.type(entries.curve)
-        cross -= curve * F
-        gram = gram + curve / share.min() * np.eye(len(slope), dtype=F.dtype)
-    cross /= share
+    A, slope, curve = _parts(F, entries)
+    left, squares = _left(data, F, A, judge=judge)
+    old, share = F.copy(), data.shares.of_rows(F.dtype) if alike else np.ones((1, 1), F.dtype)
+    if curve:
+        mean = data.shares.mean if alike else 1
+        gram = gram + curve / F.dtype.type(mean) * np.eye(len(slope), dtype=F.dtype)
+    cross = (left - slope - curve * F) / share
     cross += F @ gram
     kernels.coordinate_sweeps(F, gram, cross, order, free, *limits)
-    return 0.5 * squares
+    moved = _moved(data, F - old, A)
+    value = 0.5 * squares + float(kernels.go_along(F, old, left, slope, curve, moved))
+    if not judge:
+        return None
+    if value < CANCELLATION[F.dtype.char] * squares:
+        value = 0.5 * _left(data, F, A, judge=True)[1]
+    return value
+
+
+def _parts(F: np.ndarray, entries: Entries) -> tuple[np.ndarray, np.ndarray, Any]:
+    # The other factor, the slope of penalties, and their curvature.
+    A, slope = np.ascontiguousarray(entries.design), entries.slope[0].astype(F.dtype)
+    return A, slope, F.dtype.type(entries.curve)
+
+
+def _moved(data: Any, D: np.ndarray, A: np.ndarray) -> np.ndarray:
+    """Return the weighted sums of squares of the rows of D Aᵀ, of known entries, in float64."""
+    out, weights = np.empty(len(D)), data.mask if data.binary else data.weights
+    if weights.strides[0] < weights.strides[-1]:
+        kernels.moved_turned(weights.T, A, D, out)
+    else:
+        kernels.moved_along_rows(weights, D, A, out)
+    return out
 
 
 def _left(data: Any, F: np.ndarray, A: np.ndarray, *, judge: bool) -> tuple[np.ndarray, float]:
@@ -190,9 +202,10 @@ def search_rows(
     Returns half the weighted squares that are left of each piece.
     """
     data: Any = entries.data
-    A, share = np.ascontiguousarray(entries.design), data.shares.of_rows(F.dtype)[:, 0]
-    slope, curve = entries.slope[0].astype(F.dtype), F.dtype.type(entries.curve)
-    G = gram_of_all(entries, bold=True) + curve / share.mean() * np.eye(len(slope), dtype=F.dtype)
+    (A, slope, curve), share = _parts(F, entries), data.shares.of_rows(F.dtype)[:, 0]
+    G = gram_of_all(entries, alike=True)
+    if curve:
+        G += curve / F.dtype.type(data.shares.mean) * np.eye(len(slope), dtype=F.dtype)
     listed = data.indices, data.stored, data.weights
     free, order, limits = how
     search = (
@@ -221,8 +234,7 @@ def observed_rows(
     if isinstance(entries, Quadratics):
         return quadratic_rows(F, entries, free, order, limits, exact=exact, signed=signed)
     data: Any = entries.data
-    A = np.ascontiguousarray(entries.design)
-    slope, curve = entries.slope[0].astype(F.dtype), F.dtype.type(entries.curve)
+    A, slope, curve = _parts(F, entries)
     lowest = -np.inf if signed else 0.0
     how = (A, F, slope, curve, free, order)
     if not (exact or data.is_sparse) and F.shape[1] <= FEW:
