@@ -60,7 +60,6 @@ class Problem:
     penalties: Mapping[str, Sequence[Penalty]] = field(default_factory=dict)
     free: tuple[str, ...] = ()
     scales: np.ndarray | None = None
-    changing = False  # whether what a sweep lowers is another function in every sweep
 
     def __post_init__(self) -> None:
         self.free = self.free or self.model.names

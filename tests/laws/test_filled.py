@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy import sparse
 
 from partwise import NMF, kernels, losses
 from partwise.data import Weighted
@@ -167,6 +168,64 @@ def test_a_search_of_dense_rows_is_the_naive_one(dtype, order, weighted, alike):
     np.testing.assert_allclose(F, wanted, rtol=rounding, atol=rounding)
     left = 0.5 * np.sum(V * (X - F.astype(float) @ A.T.astype(float)) ** 2)
     assert value == pytest.approx(left, rel=10 * rounding)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "size"),
+    [(np.float32, s) for s in (1e15, 1e-15, 1e-22, 1e-25)] + [(float, 1e-155), (float, 1e-161)],
+)
+def test_a_row_of_any_size_falls(dtype, size):
+    """Squares of what it moves leave the range of the dtype, the length of its way does not."""
+    rng, k = np.random.default_rng(0), 4
+    A, F = rng.random((50, k)).astype(dtype), rng.random((60, k)).astype(dtype)
+    X, V = (rng.random((60, k)) @ rng.random((k, 50))), (rng.random((60, 50)) < 0.6).astype(dtype)
+    X[3] = rng.random(k) @ A.T.astype(float) * size
+    F[3] *= dtype(size)
+    data = Weighted((X * V).astype(dtype), V)
+    entries = Entries(data, A, np.zeros((1, k), dtype), 0.0)
+    G, how = gram_of_all(entries, alike=True), (np.empty((0, k), bool), np.arange(k), (3, 0.0))
+    left = []
+    for _ in range(12):
+        searched_rows(F, entries, G, *how, alike=True, judge=False)
+        rest = V[3] * (X[3] / size - F[3].astype(float) / size @ A.T.astype(float))
+        left.append(np.linalg.norm(rest) / np.linalg.norm(X[3] / size))
+    assert (np.diff(left) <= 1e-5).all()
+    assert left[-1] < 0.01
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("far", [1e2, 1e10])
+@pytest.mark.parametrize("unstored", ["zero", "missing"], ids=["dense", "listed"])
+def test_a_start_far_above_the_data_comes_down(unstored, far, dtype):
+    """As fast as from the same start at their level, and without a loss of components."""
+    rng = np.random.default_rng(0)
+    X, known = rng.random((600, 6)) @ rng.random((6, 500)), rng.random((600, 500)) < 0.6
+    W, H = rng.random((600, 6)), rng.random((6, 500))
+    X = np.where(known, X, np.nan) if unstored == "zero" else sparse.csr_array(X * known)
+    ends = []
+    for scale in (1, far):
+        start = {"W": (scale * W).astype(dtype), "H": (scale * H).astype(dtype)}
+        how = {"init": "custom", "tol": 0, "max_iter": 40, "unstored": unstored}
+        history = NMF(6, **how).fit(X.astype(dtype), **start).objective_history_
+        assert np.isfinite(history).all()
+        assert (np.diff(history) <= 1e-5 * history[:-1]).all()
+        ends.append(history[-1])
+    assert ends[1] <= 10 * ends[0]
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_pieces_and_threads_do_not_change_a_bit(order):
+    from threadpoolctl import threadpool_limits
+
+    rng = np.random.default_rng(0)
+    X = np.asarray(rng.random((1500, 700)), order=order)
+    X[rng.random(X.shape) < 0.4] = np.nan
+    how = {"init": "random", "random_state": 0, "max_iter": 4, "tol": 0}
+    found = NMF(20, **how).fit(X)
+    with threadpool_limits(limits=1):
+        alone = NMF(20, **how).fit(X)
+    np.testing.assert_array_equal(found.components_, alone.components_)
+    np.testing.assert_array_equal(found.W_, alone.W_)
 
 
 def naive_ray(x, v, A, f, G, share, added, free):

@@ -178,7 +178,6 @@ class RobustProblem(Problem):
     """
 
     distance: float = np.inf
-    changing = True
 
     def robust(self, distance: float) -> RobustProblem:
         """Set the distance, and return the problem."""

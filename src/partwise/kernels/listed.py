@@ -121,7 +121,7 @@ def search_listed_rows(  # type: ignore[no-untyped-def]
                     C[i, l] = f[i, l] - old[i, l]
                     fall += np.float64(L[i, l]) * np.float64(C[i, l])
                 bend = _moved(listed, A, C, i, indptr[row], indptr[row + 1])
-                length = length_of(f[i], old[i], slope, curve, fall, bend)
+                length = length_of(f[i], old[i], 1.0, slope, curve, fall, bend)
                 total += length * (length * bend - 2 * fall)
                 go(f[i], old[i], length, rounding)
             if before.shape[0] > 0:

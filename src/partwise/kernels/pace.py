@@ -39,7 +39,8 @@ def set_out(pace):  # type: ignore[no-untyped-def]
 def settle(pace, objective):  # type: ignore[no-untyped-def]
     """End an iteration that led to an objective; return whether it has to be undone.
 
-    A step is undone if it was extrapolated. ``pace[OBJECTIVE]`` is that of the step before.
+    A step that was extrapolated is undone if the objective rose. ``pace[OBJECTIVE]`` is that of the
+    step before.
     """
     lowest = pace[OBJECTIVE]
     told = objective > lowest and objective - lowest > pace[SLACK] * abs(lowest)

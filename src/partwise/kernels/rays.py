@@ -10,15 +10,15 @@ __all__ = ["go", "go_along", "length_of"]
 
 
 @compiled(inline="always")
-def length_of(f, old, slope, curve, fall, bend):  # type: ignore[no-untyped-def]
+def length_of(f, old, size, slope, curve, fall, bend):  # type: ignore[no-untyped-def]
     """Return how far to go from ``old`` towards and past f: to the minimum, or until one is zero.
 
-    The weighted squares, halved, fall by ``fall`` per length and bend by ``bend``; penalties add
-    ``slope · f + ½ curve ‖f‖²``.
+    The unit of length is ``f − old`` over ``size``: the weighted squares, halved, fall by ``fall``
+    per length and bend by ``bend``; penalties add ``slope · f + ½ curve ‖f‖²``.
     """
     room = np.inf
     for l in range(len(f)):
-        step = np.float64(f[l]) - np.float64(old[l])
+        step = (np.float64(f[l]) - np.float64(old[l])) / size
         fall -= (np.float64(slope[l]) + np.float64(curve) * np.float64(old[l])) * step
         bend += np.float64(curve) * step * step
         if step < 0:
@@ -27,7 +27,7 @@ def length_of(f, old, slope, curve, fall, bend):  # type: ignore[no-untyped-def]
         return 0.0
     if bend > 0:
         return min(fall / bend, room)
-    return room if room < np.inf else 1.0
+    return room if room < np.inf else size
 
 
 @compiled(inline="always")
@@ -40,20 +40,22 @@ def go(f, old, length, rounding):  # type: ignore[no-untyped-def]
 
 
 @compiled(error_model="numpy")
-def go_along(F, old, left, slope, curve, moved):  # type: ignore[no-untyped-def]
+def go_along(F, old, left, slope, curve, moved, sizes):  # type: ignore[no-untyped-def]
     """Move each row of F on the ray from ``old`` through it to where its objective is least.
 
     ``left`` (rows, k) are the weighted squares, halved, per change of entries of ``old``, with
-    their sign turned, and ``moved`` (rows,) their curvature along the rows of ``F − old``. Returns
-    by how much their sum rose, in float64. Cost O(rows · k).
+    their sign turned, and ``moved`` (rows,) their curvature along the rows of ``F − old`` over
+    ``sizes`` (rows,), which keep squares of any row in the range of numbers. Returns by how much
+    their sum rose, in float64. Cost O(rows · k).
     """
     rounding = F.dtype.type(4 * np.finfo(F.dtype).eps)
     rise = 0.0
     for i in range(len(F)):
-        fall, bend = 0.0, moved[i]
+        fall, bend, size = 0.0, moved[i], sizes[i]
         for l in range(F.shape[1]):
-            fall += np.float64(left[i, l]) * (np.float64(F[i, l]) - np.float64(old[i, l]))
-        length = length_of(F[i], old[i], slope, curve, fall, bend)
+            step = (np.float64(F[i, l]) - np.float64(old[i, l])) / size
+            fall += np.float64(left[i, l]) * step
+        length = length_of(F[i], old[i], size, slope, curve, fall, bend)
         rise += length * (0.5 * length * bend - fall)
-        go(F[i], old[i], length, rounding)
+        go(F[i], old[i], length / size, rounding)
     return rise

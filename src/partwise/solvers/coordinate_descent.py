@@ -36,6 +36,8 @@ PLAIN, PLAIN_PENALIZED = 3, 5
 # Multiplications of entries of X by those of a factor, that is entries times k, that several
 # iterations may do in one call. One of them is never cut into pieces then.
 TOGETHER = 1.6e7
+# A start so many times above the mean of the data is far.
+FAR = 16
 
 
 class CoordinateDescent(Solver):
@@ -47,9 +49,10 @@ class CoordinateDescent(Solver):
     higher is undone and taken again without extrapolation, so the objective never rises. When
     all other factors are known, the remaining one is found exactly. A factor that may have any sign
     is found exactly in every iteration; where entries of X are missing or have weights it is swept
-    over, and extrapolated if quadratic penalties hold the scale of all factors. Where known entries
-    are listed and say the same of all components, sweeps by one Gram matrix for all rows give the
-    direction of a row, and its own entries how far it goes.
+    over, and extrapolated if quadratic penalties hold the scale of all factors. Where many entries
+    are known, with holes or weights that say the same of all components, sweeps by one Gram matrix
+    for all rows give the direction of a row, and its own entries how far it goes; a start that is
+    more than 16 times above such data is brought to their mean first, if no penalty forbids it.
 
     Parameters
     ----------
@@ -110,10 +113,12 @@ class CoordinateDescent(Solver):
         )
         state = _State(plain=PLAIN_PENALIZED if penalized else PLAIN, rng=rng)
         if self.extrapolate and (problem.quadratic or not problem.signed or _held(problem)):
-            state.prepare(problem)
             moving = len(problem.free) > 1 and not problem.signed
             worth = moving and self._may_share(problem)
             state.searching = worth and worth_searching(problem.data, problem.model.n_components)
+            if state.searching and only_signs(problem):
+                _bring_down(problem)
+            state.prepare(problem)
         return state
 
     def _may_share(self, problem: Problem) -> bool:
@@ -166,6 +171,23 @@ def _held(problem: Problem) -> bool:
     k, dtype = problem.model.n_components, problem.data.dtype
     none = Normal(np.zeros((k, k), dtype), np.zeros((1, k), dtype))
     return all(np.all(np.diag(problem.penalized(name, none).gram) > 0) for name in problem.free)
+
+
+def _bring_down(problem: Problem) -> None:
+    # A start far above the data, to their mean: on the way down from there rays end where the first
+    # entry of a row is zero, and components would be lost. Never to a higher objective.
+    product = problem.model.as_product(problem.factors)
+    assert product is not None
+    data: Any = problem.data
+    level = float(np.sum(product[0] * data.weigh(product[1]), dtype=np.float64))
+    wanted = data.mean * data.mass
+    if not 0 < wanted < level / FAR:
+        return
+    F, before = problem.factors[problem.free[-1]], problem.objective()
+    kept = F.copy()
+    F *= F.dtype.type(wanted / level)
+    if not problem.objective() <= before:
+        F[...] = kept
 
 
 def _alike(problem: Problem) -> bool:

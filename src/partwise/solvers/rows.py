@@ -137,7 +137,7 @@ def searched_rows(
     cross += F @ gram
     kernels.coordinate_sweeps(F, gram, cross, order, free, *limits)
     moved = _moved(data, F - old, A)
-    value = 0.5 * squares + float(kernels.go_along(F, old, left, slope, curve, moved))
+    value = 0.5 * squares + float(kernels.go_along(F, old, left, slope, curve, *moved))
     if not judge:
         return None
     if value < CANCELLATION[F.dtype.char] * squares:
@@ -151,14 +151,20 @@ def _parts(F: np.ndarray, entries: Entries) -> tuple[np.ndarray, np.ndarray, Any
     return A, slope, F.dtype.type(entries.curve)
 
 
-def _moved(data: Any, D: np.ndarray, A: np.ndarray) -> np.ndarray:
-    """Return the weighted sums of squares of the rows of D Aᵀ, of known entries, in float64."""
+def _moved(data: Any, D: np.ndarray, A: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the weighted sums of squares of rows of D Aᵀ, of known entries, and units of the rows.
+
+    Both in float64. The unit of a row of D is a power of two, and the sum is of squares of the row
+    over it: squares in the dtype of D would leave its range.
+    """
+    powers, power = np.frexp(np.abs(D).max(axis=1))[1], int(np.frexp(np.abs(A).max())[1])
+    D, A = np.ldexp(D, -powers[:, None]), np.ldexp(A, -power)
     out, weights = np.empty(len(D)), data.mask if data.binary else data.weights
     if weights.strides[0] < weights.strides[-1]:
         kernels.moved_turned(weights.T, A, D, out)
     else:
         kernels.moved_along_rows(weights, D, A, out)
-    return out
+    return np.ldexp(out, 2 * power), np.ldexp(1.0, powers)
 
 
 def _left(data: Any, F: np.ndarray, A: np.ndarray, *, judge: bool) -> tuple[np.ndarray, float]:
