@@ -14,6 +14,7 @@ from partwise.penalties import L1, L2
 from partwise.problem import Entries, Problem
 from partwise.solvers import CoordinateDescent, run
 from partwise.solvers.rows import gram_of_all, searched_rows, worth_filling, worth_searching
+from tests.laws.test_listed import Own, Shared, naive_ray
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -44,18 +45,6 @@ def test_missing_entries_may_be_filled_by_their_model(dtype, order, obeyed):
     exact = run(filled_problem(24, dtype, order, obeyed={"W": obeyed, "H": obeyed}), Own(),
                 tol=0, max_iter=60)  # fmt: skip
     assert history[-1] <= 1.01 * exact.objective
-
-
-class Shared(CoordinateDescent):
-    """Rows share a direction however few they are."""
-
-    shared_from = 0
-
-
-class Own(CoordinateDescent):
-    """Every row has a quadratic of its own."""
-
-    shared_from = np.inf
 
 
 def test_rows_of_few_known_entries_have_quadratics_of_their_own():
@@ -154,9 +143,11 @@ def test_a_search_of_dense_rows_is_the_naive_one(dtype, order, weighted, alike):
     entries = Entries(data, A, slope, 0.3)
     shares = data.shares.of_rows(np.dtype(float))[:, 0] if alike else np.ones(40)
     G = gram_of_all(entries, alike=alike)
-    curve = 0.3 / (data.shares.mean if alike else 1) * np.eye(k)
+    known = data.shares.columns / data.shares.mean if alike else np.ones(30)
+    own = A.T.astype(float) @ (known[:, None] * A)  # and the curvature of the penalty
+    own += 0.3 / (data.shares.mean if alike else 1) * np.eye(k)
     wanted = [
-        naive_ray(x, v, A.astype(float), f.astype(float), G + curve, share, (slope[0], 0.3), there)
+        naive_ray(x, v, A.astype(float), f.astype(float), own, share, (slope[0], 0.3), there)
         for x, v, f, share, there in zip(X, V, F, shares, free, strict=True)
     ]
     how = (free, np.arange(k), (3, 0.0))
@@ -226,22 +217,6 @@ def test_pieces_and_threads_do_not_change_a_bit(order):
         alone = NMF(20, **how).fit(X)
     np.testing.assert_array_equal(found.components_, alone.components_)
     np.testing.assert_array_equal(found.W_, alone.W_)
-
-
-def naive_ray(x, v, A, f, G, share, added, free):
-    """One row, with its own matrix."""
-    slope, curve = added
-    own = A.T @ (v[:, None] * A)
-    fall = A.T @ (v * (x - A @ f)) - slope - curve * f
-    aim = f[None].copy()
-    cross = (fall / share + f @ G)[None]
-    kernels.coordinate_sweeps(aim, G, cross, np.arange(len(f)), free[None], 3, 0.0)
-    way = aim[0] - f
-    bend = way @ own @ way + curve * way @ way
-    if not fall @ way > 0:
-        return f
-    room = min((f[l] / -way[l] for l in range(len(f)) if way[l] < 0), default=np.inf)
-    return np.maximum(f + min(fall @ way / bend, room) * way, 0)
 
 
 def holed(k, holes_in):

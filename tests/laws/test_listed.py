@@ -51,26 +51,36 @@ def search(X, weights, F, A, G, *, share=0.3, added=None, free=None, before=None
     return values
 
 
+def naive_ray(x, v, A, f, G, share, added, free):
+    """One row from f to the minimum of its own quadratic on a ray; ``G`` and ``share`` say which.
+
+    In float64; ``added`` is (slope, curve) of penalties.
+    """
+    slope, curve = added
+    own = A.T @ (v[:, None] * A)
+    fall = A.T @ (v * (x - A @ f)) - slope - curve * f
+    aim = f[None].copy()
+    cross = (fall / share + f @ G)[None]
+    kernels.coordinate_sweeps(aim, G, cross, np.arange(len(f)), free[None], 3, 0.0)
+    step = aim[0] - f
+    bend = step @ own @ step + curve * step @ step
+    if not fall @ step > 0:
+        return f
+    falling = step < 0
+    room = (f[falling] / -step[falling]).min() if falling.any() else np.inf
+    length = min(fall @ step / bend if bend > 0 else np.inf, room)
+    return np.maximum(f + (length if length < np.inf else 1) * step, 0)
+
+
 def naive_search(X, weights, F, A, G, share, slope, curve, free):
     """One row after the other, with whole matrices in float64."""
     V = sparse.csr_array((weights, X.indices, X.indptr), shape=X.shape).toarray().astype(float)
     X, F, A = (np.asarray(B, float) for B in (X.toarray(), F, A))
-    found, values = F.copy(), []
-    for i, f in enumerate(F):
-        own = A.T @ (V[i][:, None] * A)
-        fall = A.T @ (V[i] * (X[i] - A @ f)) - slope - curve * f
-        aim = f[None].copy()
-        cross = (fall / share + f @ G)[None]
-        kernels.coordinate_sweeps(aim, G, cross, np.arange(len(f)), free[i : i + 1], 3, 0.0)
-        step = aim[0] - f
-        bend = step @ own @ step + curve * step @ step
-        if fall @ step > 0:
-            falling = step < 0
-            room = (f[falling] / -step[falling]).min() if falling.any() else np.inf
-            length = min(fall @ step / bend if bend > 0 else np.inf, room)
-            found[i] = np.maximum(f + (length if length < np.inf else 1) * step, 0)
-        values.append(0.5 * np.sum(V[i] * (X[i] - A @ found[i]) ** 2))
-    return found, values
+    rows = zip(X, V, F, free, strict=True)
+    found = np.array(
+        [naive_ray(x, v, A, f, G, share, (slope, curve), there) for x, v, f, there in rows]
+    )
+    return found, 0.5 * np.sum(V * (X - found @ A.T) ** 2, axis=1)
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])

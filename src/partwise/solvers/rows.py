@@ -95,13 +95,17 @@ def alike(data: Any, A: np.ndarray) -> bool:
 
 
 def gram_of_all(entries: Entries, *, alike: bool) -> np.ndarray:
-    """Return the one Gram matrix of a search, without penalties: that of all entries.
+    """Return the one Gram matrix of a search, that of all entries, with what penalties add.
 
     If rows are ``alike`` their shares of it are near their own, see `alike`.
     """
     data: Any = entries.data
-    A = np.ascontiguousarray(entries.design)
-    return kernels.gram(_as_seen(A, data.shares) if alike else A)
+    A, slope, curve = _parts(entries)
+    gram = kernels.gram(_as_seen(A, data.shares) if alike else A)
+    if curve:
+        mean = data.shares.mean if alike else 1
+        gram += curve / gram.dtype.type(mean) * np.eye(len(slope), dtype=gram.dtype)
+    return gram
 
 
 def searched_rows(
@@ -127,12 +131,9 @@ def searched_rows(
     missing, as in Zhang, Wang, Ford & Makedon (2006), SIAM Data Mining, 549-553, section 3 (EM).
     """
     data: Any = entries.data
-    A, slope, curve = _parts(F, entries)
+    A, slope, curve = _parts(entries)
     left, squares = _left(data, F, A, judge=judge)
     old, share = F.copy(), data.shares.of_rows(F.dtype) if alike else np.ones((1, 1), F.dtype)
-    if curve:
-        mean = data.shares.mean if alike else 1
-        gram = gram + curve / F.dtype.type(mean) * np.eye(len(slope), dtype=F.dtype)
     cross = (left - slope - curve * F) / share
     cross += F @ gram
     kernels.coordinate_sweeps(F, gram, cross, order, free, *limits)
@@ -145,10 +146,10 @@ def searched_rows(
     return value
 
 
-def _parts(F: np.ndarray, entries: Entries) -> tuple[np.ndarray, np.ndarray, Any]:
-    # The other factor, the slope of penalties, and their curvature.
-    A, slope = np.ascontiguousarray(entries.design), entries.slope[0].astype(F.dtype)
-    return A, slope, F.dtype.type(entries.curve)
+def _parts(entries: Entries) -> tuple[np.ndarray, np.ndarray, Any]:
+    # The other factor, the slope of penalties, and their curvature, in its dtype.
+    A = np.ascontiguousarray(entries.design)
+    return A, entries.slope[0].astype(A.dtype), A.dtype.type(entries.curve)
 
 
 def _moved(data: Any, D: np.ndarray, A: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -208,10 +209,8 @@ def search_rows(
     Returns half the weighted squares that are left of each piece.
     """
     data: Any = entries.data
-    (A, slope, curve), share = _parts(F, entries), data.shares.of_rows(F.dtype)[:, 0]
+    (A, slope, curve), share = _parts(entries), data.shares.of_rows(F.dtype)[:, 0]
     G = gram_of_all(entries, alike=True)
-    if curve:
-        G += curve / F.dtype.type(data.shares.mean) * np.eye(len(slope), dtype=F.dtype)
     listed = data.indices, data.stored, data.weights
     free, order, limits = how
     search = (
@@ -240,7 +239,7 @@ def observed_rows(
     if isinstance(entries, Quadratics):
         return quadratic_rows(F, entries, free, order, limits, exact=exact, signed=signed)
     data: Any = entries.data
-    A, slope, curve = _parts(F, entries)
+    A, slope, curve = _parts(entries)
     lowest = -np.inf if signed else 0.0
     how = (A, F, slope, curve, free, order)
     if not (exact or data.is_sparse) and F.shape[1] <= FEW:
