@@ -1,13 +1,16 @@
 """Every compiled kernel equals its naive twin, for every layout and dtype."""
 
+import gc
 import subprocess
 import sys
+import threading
 
 import numpy as np
 import pytest
 from scipy import sparse
 
 from partwise import kernels
+from partwise.kernels._rest import collector_at_rest
 from tests.oracle import naive
 
 DTYPES = [np.float64, np.float32]
@@ -235,3 +238,56 @@ assert model.reconstruction_err_ < 1e-9
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("was_on", [True, False])
+def test_the_collector_rests_while_a_kernel_is_made(was_on):
+    from numba import njit
+    from numba.core import event
+
+    from partwise.kernels import _compile
+
+    seen = []
+
+    class Watch(event.Listener):
+        def on_start(self, _):
+            seen.append(gc.isenabled())
+
+        def on_end(self, _):
+            pass
+
+    kernel = _compile._undisturbed(njit(lambda x: x + 1))
+    on = gc.isenabled()
+    (gc.enable if was_on else gc.disable)()
+    try:
+        with event.install_listener("numba:compile", Watch()):
+            assert kernel(1) == 2
+        assert seen == [False]
+        assert gc.isenabled() is was_on
+    finally:
+        (gc.enable if on else gc.disable)()
+
+
+def test_the_collector_rests_until_the_last_thread_is_done():
+    entered, leave = threading.Event(), threading.Event()
+
+    def other():
+        with collector_at_rest():
+            entered.set()
+            leave.wait(10)
+
+    thread = threading.Thread(target=other)
+
+    @collector_at_rest()
+    def fails():
+        thread.start()
+        entered.wait(10)
+        raise ZeroDivisionError
+
+    assert gc.isenabled()
+    with pytest.raises(ZeroDivisionError):
+        fails()
+    assert not gc.isenabled()
+    leave.set()
+    thread.join()
+    assert gc.isenabled()

@@ -11,6 +11,8 @@ A kernel's file, and the compiler with it, loads when the kernel is first asked 
 import importlib
 import typing
 
+from partwise.kernels._rest import collector_at_rest
+
 _FILES = {
     "admm": ("alternating_directions", "row_residuals"),
     "beta": (
@@ -64,8 +66,9 @@ def __getattr__(name: str) -> typing.Any:
     if name not in _FILE_OF:
         message = f"module {__name__!r} has no attribute {name!r}"
         raise AttributeError(message)
-    found = getattr(importlib.import_module(f"{__name__}.{_FILE_OF[name]}"), name)
-    globals()[name] = found
+    with collector_at_rest():
+        file = importlib.import_module(f"{__name__}.{_FILE_OF[name]}")
+    globals()[name] = found = getattr(file, name)
     return found
 
 

@@ -10,6 +10,8 @@ from typing import Any
 
 from numba import njit
 
+from partwise.kernels._rest import collector_at_rest
+
 __all__ = ["compiled"]
 
 
@@ -39,6 +41,14 @@ def _watched(function: Any) -> Any:
     return function
 
 
+def _undisturbed(function: Any) -> Any:
+    # What numba calls for types that are new. It has no public way to do something around it.
+    compile_for: Any = getattr(function, "_compile_for_args", None)
+    if compile_for is not None:
+        function._compile_for_args = collector_at_rest()(compile_for)
+    return function
+
+
 def compiled(**options: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Return numba's decorator with a cache on disk, or without where no folder is writable.
 
@@ -50,9 +60,10 @@ def compiled(**options: Any) -> Callable[[Callable[..., Any]], Callable[..., Any
         inner = function.__name__.startswith("_")
         how = {"nogil": True, "no_cpython_wrapper": inner, "no_cfunc_wrapper": inner, **options}
         try:
-            return _watched(njit(cache=True, **how)(function))
+            made = _watched(njit(cache=True, **how)(function))
         except RuntimeError:
             _warn_once()
-            return njit(**how)(function)
+            made = njit(**how)(function)
+        return made if inner else _undisturbed(made)
 
     return decorate
