@@ -30,6 +30,8 @@ def call(
     the folder of compiled kernels.
     """
     environment = dict(os.environ)
+    # As where packages are installed: bytecode is made once, not in every process.
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
     if threads is not None:
         environment.update(dict.fromkeys(POOLS, str(threads)))
     if source is not None:
