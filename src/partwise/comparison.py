@@ -455,7 +455,7 @@ class _Bench:
         est, problem = self.est, self.problem(factors)
         rule = {"tol": est.tol, "max_iter": est.max_iter, "max_time": est.max_time, **other}
         result = run(problem, as_solver(solver, problem), rng=copy.deepcopy(rng), **rule)
-        return replace(result, factors={})
+        return replace(result, factors={}, slopes={})
 
     def judged(self, results: Mapping[str, Result], seed: int) -> Iterator[SolverRun]:
         """Yield the runs from one start, held against the best of them."""

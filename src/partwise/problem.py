@@ -203,11 +203,11 @@ class Problem:
         return parts[0].joined(parts)
 
     def sweep(self, update: Update, kind: str) -> float | None:
-        """Update every free factor once, and read X as few times as the model allows.
+        """Update every free factor once.
 
         A factor is updated in pieces of its rows, side by side: the statistics of a piece
         are formed and used while its part of X is at hand. Data that only come in blocks of
-        rows are read once for the first two factors.
+        rows are read once for the first two factors, others once for each.
 
         Parameters
         ----------
@@ -373,7 +373,13 @@ class Problem:
         return objective - self._penalty_value(self.model.names)
 
     def kkt(self) -> float:
-        """Return the norm of the KKT residual: 0 at a stationary point, about 1 far from it.
+        """Return the norm of the KKT residual, see `stationarity`."""
+        return self.stationarity()[0]
+
+    def stationarity(self) -> tuple[float, dict[str, np.ndarray]]:
+        """Return the norm of the KKT residual, and the slopes of the objective that it is from.
+
+        The norm is 0 at a stationary point, about 1 far from it.
 
         For each factor F with gradient ``g = positive − negative``, component j has the
         root mean squares f_j of F[:, j] and p_j of positive[:, j]. The residual
@@ -398,7 +404,7 @@ class Problem:
             open_, obeyed = self.free_entries(name), self.penalties[name]
             return factor_residual(self.factors[name], slopes[name], parts, open_, obeyed)
 
-        return max(map(residual, self.free))
+        return max(map(residual, self.free)), slopes
 
     # --- how -----------------------------------------------------------------------------
 

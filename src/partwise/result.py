@@ -34,6 +34,8 @@ class Result:
         Why the run ended, in words.
     solver : str
         The name of the solver.
+    slopes : dict of name to ndarray of shape (dimension, k)
+        The derivatives of the penalized objective in the factors that moved, there.
     """
 
     factors: dict[str, np.ndarray]
@@ -45,3 +47,4 @@ class Result:
     converged: bool
     stop_reason: str
     solver: str
+    slopes: dict[str, np.ndarray]

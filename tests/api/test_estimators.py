@@ -497,6 +497,23 @@ def fitted():
     return X, NMF(4, random_state=0, tol=1e-5, max_iter=5000).fit(X)
 
 
+@quiet
+@pytest.mark.parametrize("store", [np.asarray, sparse.csr_array], ids=["dense", "sparse"])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize(
+    "how", [{}, {"tol": 0}, {"alpha_W": 0.1}, {"solver": "mu"}, {"n_init": 2}], ids=str
+)
+def test_a_fit_explains_what_its_factors_do(store, dtype, how):
+    # It takes this from the slopes of its stopping test, where they hold nothing else.
+    for scale in (1, 2.0**100 if dtype == np.float64 else 2.0**40):
+        X = store(data(shape=(25, 12), k=4).astype(dtype) * dtype(scale))
+        model = NMF(4, random_state=0, max_iter=30, **how).fit(X)
+        for per in (None, "component", "sample", "feature"):
+            found = model.explained_variance(per=per)
+            wanted = model.explained_variance(X, per=per, W=model.W_)
+            np.testing.assert_allclose(found, wanted, atol=1e-10 if dtype == np.float64 else 1e-5)
+
+
 @pytest.mark.parametrize("store", [np.asarray, sparse.csr_array], ids=["dense", "sparse"])
 @pytest.mark.parametrize("own", [True, False], ids=["training", "new"])
 def test_explained_variance_is_that_of_the_residuals(fitted, store, own):

@@ -54,6 +54,10 @@ def test_everything_that_is_told_is_of_the_smoothed_product(loss, storage, tmp_p
     share = 1 - np.sum((X - Y) ** 2) / np.sum(X**2)
     assert model.explained_variance() == pytest.approx(share, rel=1e-9)
     assert model.explained_variance(X, W=model.W_) == pytest.approx(share, rel=1e-9)
+    for per in ("component", "sample", "feature"):
+        found = model.explained_variance(per=per)
+        wanted = model.explained_variance(X, per=per, W=model.W_)
+        np.testing.assert_allclose(found, wanted, atol=1e-9)
     np.testing.assert_allclose(model.transform(storage(X)), model.W_, atol=1e-3)
     usage = model.W_ * (S @ model.components_).sum(axis=1)
     np.testing.assert_array_equal(model.assign(), usage.argmax(axis=1))

@@ -247,8 +247,9 @@ def test_an_iteration_reads_each_row_once(tmp_path, monkeypatch):
     path = saved(tmp_path, X + rng.random(X.shape))
     few = passes(monkeypatch, path, max_iter=10)
     assert passes(monkeypatch, path, max_iter=25) - few == 15
-    # Checks and sums, two for the start, the first objective; the residual, what is explained.
-    assert few == 10 + 1 + 2 + 1 + 1 + 1
+    # Checks and sums, two for the start, the first objective; the residual, and with it what is
+    # explained.
+    assert few == 10 + 1 + 2 + 1 + 1
 
 
 def test_one_block_is_read_ahead_and_no_more():

@@ -32,18 +32,28 @@ class Explained:
     feature: np.ndarray
 
 
-def explained(data: Data, W: np.ndarray, H: np.ndarray) -> Explained:
+def explained(
+    data: Data, W: np.ndarray, H: np.ndarray, slopes: tuple[np.ndarray, np.ndarray] | None = None
+) -> Explained:
     """Return the shares for W (n_samples, k) and H (n_features, k).
 
-    Cost: two products with X in one pass, O(stored entries · k).
+    ``slopes``: of ½ ‖X − W Hᵀ‖² in W and in H, if they are known, of complete data; the cost is
+    O((n_samples + n_features) · k²) then, else two products with X in one pass, O(stored entries ·
+    k).
     """
     if not data.complete:
         return _explained_of_known(data, W, H)
+    if slopes is not None:
+        gram_H, gram_W = _gram(H), _gram(W)
+        gained, component = _gains(W, gram_H, slopes[0], slopes=True)
+        component = 2 * component - np.diag(gram_W) * np.diag(gram_H)
+        of_columns = _gains(H, gram_W, slopes[1], slopes=True)[0]
+        return _shares(data, component, gained, of_columns)
     gram_H, gram_W = _gram(H), np.zeros((H.shape[1], H.shape[1]))
     gained, component = np.empty(len(W)), np.zeros(H.shape[1])
     cross_H: np.ndarray | None = None
     for rows, block in data.stream():
-        gained[rows], crossed = _gains(W[rows], block @ H, gram_H)
+        gained[rows], crossed = _gains(W[rows], gram_H, block @ H)
         component += 2 * crossed
         gram_W += _gram(W[rows])
         product = block.T @ W[rows]
@@ -53,7 +63,7 @@ def explained(data: Data, W: np.ndarray, H: np.ndarray) -> Explained:
             cross_H += product
     assert cross_H is not None
     component -= np.diag(gram_W) * np.diag(gram_H)
-    return _shares(data, component, gained, _gains(H, cross_H, gram_W)[0])
+    return _shares(data, component, gained, _gains(H, gram_W, cross_H)[0])
 
 
 def _gram(F: np.ndarray) -> np.ndarray:
@@ -65,13 +75,20 @@ def _gram(F: np.ndarray) -> np.ndarray:
     return total
 
 
-def _gains(F: np.ndarray, cross: np.ndarray, gram: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    # What each row explains, Σ F ∘ (2 cross − F gram), and the sums of columns of F ∘ cross.
+def _gains(
+    F: np.ndarray, gram: np.ndarray, known: np.ndarray, *, slopes: bool = False
+) -> tuple[np.ndarray, np.ndarray]:
+    # What each row explains, Σ F ∘ (2 cross − F gram), and the sums of columns of F ∘ cross. Known
+    # are cross products, or slopes, F gram − cross.
     gained, crossed = np.empty(len(F)), np.zeros(F.shape[1])
     for rows in even_blocks(len(F), HEIGHT):
-        part, known = (A[rows].astype(np.float64, copy=False) for A in (F, cross))
-        gained[rows] = np.sum(part * (2 * known - part @ gram), axis=1)
-        crossed += np.sum(part * known, axis=0)
+        part = F[rows].astype(np.float64, copy=False)
+        model = part @ gram
+        cross = known[rows].astype(np.float64, copy=False)
+        if slopes:
+            cross = model - cross
+        gained[rows] = np.sum(part * (2 * cross - model), axis=1)
+        crossed += np.sum(part * cross, axis=0)
     return gained, crossed
 
 

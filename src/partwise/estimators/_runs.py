@@ -287,7 +287,8 @@ def misfit(est: Any, X: Any, W: np.ndarray, components: np.ndarray) -> float:
 def shares_of(X: Any, W: np.ndarray, parts: np.ndarray) -> Explained:
     """Return what W times ``parts`` (k, n_features) explains of the squares of checked data."""
     unit = Unit.of(X)
-    return explained(as_data(unit.data_in(X)), *unit.factors_in(W, parts).values())
+    factors = unit.factors_in(W, parts)
+    return explained(as_data(unit.data_in(X)), factors["W"], factors["H"])
 
 
 def clear_unknown(problem: Problem) -> None:
@@ -344,6 +345,8 @@ class Job:
                 callback=told,
             )
         clear_unknown(problem)
+        if many:  # which would be kept until the last one is done
+            result.slopes.clear()
         reporter.close(result.n_iter, result.stop_reason)
         return result, problem, init
 
@@ -464,6 +467,19 @@ def check_solver(est: Any, X: Any) -> None:
     default_solver(est)(bind(est, as_data(X), Unit(), 1, {}))
 
 
+def _slopes_alone(
+    result: Result, problem: Problem, product: tuple[np.ndarray, np.ndarray]
+) -> tuple[np.ndarray, np.ndarray] | None:
+    # Those of the squared loss in both sides of the product, if they are known and hold nothing
+    # else.
+    penalized = not all(p.constraint for obeyed in problem.penalties.values() for p in obeyed)
+    if penalized or not problem.quadratic or {*result.slopes} != {"W", "H"}:
+        return None
+    if product[0] is not problem.factors["W"] or product[1] is not problem.factors["H"]:
+        return None
+    return result.slopes["W"], result.slopes["H"]
+
+
 def _outcome(chosen: tuple[Result, Problem, str], job: Job, objectives: np.ndarray) -> Outcome:
     (result, problem, init), unit = chosen, job.unit
     degree = problem.loss.degree
@@ -471,7 +487,7 @@ def _outcome(chosen: tuple[Result, Problem, str], job: Job, objectives: np.ndarr
     product = problem.model.as_product(problem.factors)
     assert product is not None
     if unit.scales is None or degree == 2:
-        shares = explained(problem.data, *product)
+        shares = explained(problem.data, *product, _slopes_alone(result, problem, product))
     else:
         shares = shares_of(job.X, unit.first_out(product[0]), unit.factor_out(product[1]).T)
     with np.errstate(over="ignore", under="ignore"):

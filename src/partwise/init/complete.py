@@ -24,11 +24,13 @@ def complete(
     signed: Collection[str] = (),
 ) -> dict[str, np.ndarray]:
     """Return the given factors as they are, and random ones, scaled to them, for the rest."""
+    missing = [name for name in model.names if name not in given]
+    if not missing:
+        return {name: given[name].copy() for name in model.names}
     factors = random_signed(data, model, signed, rng) if signed else random(data, model, rng)
     for name, values in given.items():
         factors[name] = values.copy()
-    missing = [name for name in model.names if name not in given]
-    total = model.total(factors) if missing and not signed else 0.0
+    total = 0.0 if signed else model.total(factors)
     if total > 0:
         scale = (data.sum() / total) ** (1 / len(missing))
         for name in missing:

@@ -61,7 +61,8 @@ class _Verdict:
     converged: bool
     reason: str
     stalled: bool = False
-    kkt: float | None = None  # where it was looked at
+    # What `Problem.stationarity` returned, where it was asked.
+    looked: tuple[float, dict[str, np.ndarray]] | None = None
 
 
 class _StoppingRule:
@@ -97,10 +98,10 @@ class _StoppingRule:
             return _Verdict(False, reason, stalled=True)
         if now <= self.exact:
             return _Verdict(True, "the fit is exact")
-        kkt = self.problem.kkt()
-        if kkt <= self.tol:
-            reason = f"the KKT residual {kkt:.2g} is at most tol={self.tol:g}"
-            return _Verdict(True, reason, kkt=kkt)
+        looked = self.problem.stationarity()
+        if looked[0] <= self.tol:
+            reason = f"the KKT residual {looked[0]:.2g} is at most tol={self.tol:g}"
+            return _Verdict(True, reason, looked=looked)
         # A check costs about an iteration: look again when there is something new to see.
         self.next_check = done + (WINDOW if done >= WINDOW else 1)
         return None
@@ -193,7 +194,8 @@ def run(
     del state, rule  # what is remembered of large factors makes room for the last look at them
     history[-1] = solver.finish(problem, history[-1], tol)
     moved = type(solver).finish is not Solver.finish
-    kkt = problem.kkt() if verdict.kkt is None or moved else verdict.kkt
+    looked = None if moved else verdict.looked
+    kkt, slopes = looked or problem.stationarity()
     # Where nothing changes any more, the residual at the very end decides.
     settled = verdict.stalled and kkt <= max(tol, 10 * rounding**0.5)
     return Result(
@@ -206,4 +208,5 @@ def run(
         converged=verdict.converged or settled,
         stop_reason=verdict.reason,
         solver=solver.name,
+        slopes=slopes,
     )
