@@ -328,6 +328,12 @@ def test_bad_weights_say_so(weights, words):
         NMF(2).fit(np.ones((13, 9)), weights=weights[0])
 
 
+@pytest.mark.parametrize("entry", [1.0, -1.0, np.inf, np.nan])
+def test_weights_of_rows_that_are_all_zero_say_so(entry):
+    with pytest.raises(ValueError, match="no known entry"):
+        NMF(2).fit(np.full((13, 9), entry), weights=np.zeros(13))
+
+
 @pytest.mark.parametrize("turned", [False, True])
 def test_a_stored_nan_is_missing_where_unstored_entries_are(turned):
     X = sparse.random_array((30, 20), density=0.4, format="csr", rng=0)

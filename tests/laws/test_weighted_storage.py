@@ -357,6 +357,27 @@ def test_penalties_of_w_belong_to_its_rows_once(loss, obeyed):
 
 
 @pytest.mark.filterwarnings("ignore:8 rows and 0 columns:UserWarning")
+@pytest.mark.parametrize(
+    "how",
+    [{}, {"beta_loss": 1.0}, {"beta_loss": 0.0}, {"solver": "mu"}, {"solver": "anls-bpp"}],
+    ids=str,
+)
+def test_what_stands_in_rows_that_do_not_count_is_irrelevant_to_the_bit(disk, how):
+    X, times = draw_data(SHAPE, 4) + 0.1, np.arange(SHAPE[0]) % 3
+    wanted: dict[str, NMF] = {}
+    for junk in (7.0, 0.5, -1.0, np.inf, np.nan):
+        spoiled = np.where(times[:, None] > 0, X, junk)
+        for where, given in (("memory", spoiled), ("disk", disk(spoiled))):
+            if where == "disk" and how.get("solver") == "anls-bpp":
+                continue
+            model = NMF(K, max_iter=20, tol=0, random_state=0, **how).fit(given, weights=times)
+            first = wanted.setdefault(where, model)
+            assert model.solver_ == first.solver_
+            assert model.components_.tobytes() == first.components_.tobytes()
+            assert model.W_.tobytes() == first.W_.tobytes()
+
+
+@pytest.mark.filterwarnings("ignore:8 rows and 0 columns:UserWarning")
 def test_what_stands_in_rows_that_do_not_count_is_irrelevant(disk):
     X, times = draw_data(SHAPE, 4), np.arange(SHAPE[0]) % 3
     wanted = NMF(K, max_iter=4000, tol=1e-9, random_state=0).fit(X, weights=times)

@@ -18,15 +18,23 @@ __all__ = ["as_data", "scaled"]
 def scaled(X: Any, power: int, scales: np.ndarray | None = None) -> Any:
     """Return an array or a matrix in compressed rows times two to a power.
 
-    ``scales`` (rows,): and every row times a number of its own. Where entries are stored is shared.
+    ``scales`` (rows,): and every row times a number of its own; times 0, even NaN is 0. Where
+    entries are stored is shared.
     """
     if not sparse.issparse(X):
         values = np.ldexp(X, power)
-        return values if scales is None else values * scales[:, None]
+        return values if scales is None else _times(values, scales[:, None])
     values = np.ldexp(X.data, power)
     if scales is not None:
-        values *= np.repeat(scales, np.diff(X.indptr))
+        _times(values, np.repeat(scales, np.diff(X.indptr)))
     return sparse.csr_array((values, X.indices, X.indptr), shape=X.shape)
+
+
+def _times(values: np.ndarray, scales: np.ndarray) -> np.ndarray:
+    with np.errstate(invalid="ignore"):
+        values *= scales
+    values[scales.reshape(-1) == 0] = 0
+    return values
 
 
 def as_data(X: Any, *, block_rows: int | None = None) -> Data:

@@ -22,6 +22,7 @@ from partwise.data import (
     known_of_sparse,
     listed,
     open_reader,
+    scaled,
 )
 
 __all__ = ["observe"]
@@ -58,14 +59,18 @@ def observe(
     """
     reader = None if weights is None else _reader(weights, X.shape)
     rows = _weights_of_rows(reader, X)
-    if reader is None or rows is not None:
+    if rows is not None and not rows.any():
+        raise _nothing_known(subject)
+    if rows is not None and rows.min() == 0:
         # What stands in rows that do not count may be anything.
-        strict = rows is None or bool(rows.min() > 0)
-        if _is_whole(X, unstored, subject, signed, strict=strict):
-            if rows is None or rows.min() == 1 == rows.max():
-                return X
-            if rows.any() and scalable:
-                return RowWeighted(X, rows)
+        counted = (rows > 0).astype(X.dtype)
+        X = X.scaled_rows(counted) if isinstance(X, Stored) else scaled(X, 0, counted)
+    by_rows = reader is None or rows is not None
+    if by_rows and _is_whole(X, unstored, subject, signed):
+        if rows is None or rows.min() == 1 == rows.max():
+            return X
+        if scalable:
+            return RowWeighted(X, rows)
     if rows is not None and sparse.issparse(X) and unstored == "zero":
         X = Stored(MemoryReader(X))  # dense, a block at a time
     if isinstance(X, Stored):
@@ -73,21 +78,16 @@ def observe(
     return _observe_held(X, reader, unstored, subject, signed)
 
 
-def _is_whole(X: Any, unstored: str, subject: str, signed: bool, *, strict: bool) -> bool:
-    # Whether every entry is known; ValueError for what no entry may be, if that is asked for.
+def _is_whole(X: Any, unstored: str, subject: str, signed: bool) -> bool:
+    # Whether every entry is known; ValueError for what no entry may be.
     in_rows = X.reader.is_sparse if isinstance(X, Stored) else sparse.issparse(X)
     if in_rows and unstored == "missing":
         return False
-    try:
-        if isinstance(X, Stored):
-            return X.check(subject, signed=signed, missing=True)
-        if not in_rows and np.isnan(X.min()):  # without an array beside X
-            return False
-        check_entries(X, subject, signed=signed)
-    except ValueError:
-        if strict:
-            raise
+    if isinstance(X, Stored):
+        return X.check(subject, signed=signed, missing=True)
+    if not in_rows and np.isnan(X.min()):  # without an array beside X
         return False
+    check_entries(X, subject, signed=signed)
     return True
 
 
