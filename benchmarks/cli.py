@@ -6,14 +6,18 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks import cold, compare, disk, memory, race, report, small, solvers, threads
+from benchmarks import cold, compare, disk, memory, parts, race, report, small, solvers, threads
 from benchmarks.report import Table
 from benchmarks.workloads import WORKLOADS
 
 # One set of kernels each.
 KERNELS = ["small", "tfidf", "counts", "powers"]
 # Rows that are not all that there are.
-ROWS = {"cold": KERNELS, "solvers": ["faces"]}
+ROWS = {
+    "cold": KERNELS,
+    "solvers": ["faces"],
+    "parts": [name for name in WORKLOADS if name not in ("small", "between")],
+}
 
 
 def _table(args: argparse.Namespace) -> Table:
@@ -38,6 +42,10 @@ def _threads(args: argparse.Namespace) -> Table:
     )
 
 
+def _parts(args: argparse.Namespace) -> Table:
+    return parts.table(args.size, args.rows, args.iterations or 20)
+
+
 def _cold(args: argparse.Namespace) -> Table:
     return cold.table(args.rows, args.repeats or 5)
 
@@ -59,6 +67,7 @@ COMMANDS = {
     "table": (_table, "time of every library to the same objective, and the floor"),
     "memory": (_memory, "peak memory of a fit beyond X"),
     "threads": (_threads, "two threads against one"),
+    "parts": (_parts, "what an iteration is made of, beside what the machine does alone"),
     "cold": (_cold, "the first fit of a process, with and without compiled kernels"),
     "small": (_small, "a small default fit beside scikit-learn's"),
     "disk": (_disk, "a file larger than what the fit may hold in memory"),
@@ -66,8 +75,8 @@ COMMANDS = {
     "compare": (_compare, "two commits of Partwise, in turn"),
 }
 NEEDS = {
-    "rows": {"table", "memory", "threads", "cold", "solvers", "compare"},
-    "iterations": {"memory", "threads", "disk", "compare"},
+    "rows": {"table", "memory", "threads", "parts", "cold", "solvers", "compare"},
+    "iterations": {"memory", "threads", "parts", "disk", "compare"},
     "repeats": {"table", "threads", "cold", "small", "compare"},
 }
 

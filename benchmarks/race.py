@@ -36,7 +36,7 @@ Timed = Callable[[], "Lap | None"]
 
 
 class Lap(NamedTuple):
-    """One measurement of one library."""
+    """One measurement of one library; the ratio is of whole calls."""
 
     seconds: float
     whole: float
@@ -115,7 +115,7 @@ class Race:
         if lap is None:
             laps.append(Lap(np.nan, np.nan, np.nan, np.nan))
         else:
-            laps.append(lap._replace(ratio=reference / lap.seconds))
+            laps.append(lap._replace(ratio=reference / lap.whole))
 
     def lines(self, rate: float) -> Iterator[Sequence[str]]:
         products = floor.products(self.X, *start(self.X, self.k, 0))

@@ -78,6 +78,20 @@ def test_threads(run):
     assert_whole(rows, ["small"], ["times faster", "whole fit"])
 
 
+def test_parts(run):
+    rows = run("parts", "--iterations", 3, "--rows", "tfidf,counts,faces,powers")
+    for name in ("tfidf", "counts", "faces", "powers"):
+        found = {row["part"]: row for row in rows if row["work"] == name}
+        whole = value(found["iteration"]["ms"])
+        assert value(found["iteration"]["of the iteration"]) == 100
+        assert 0 < value(found["two products with X"]["ms"])
+        if WORKLOADS[name].beta == 2:
+            parts = [value(row["ms"]) for part, row in found.items() if part[0] != "("]
+            assert sum(parts) == pytest.approx(2 * whole, rel=0.03)
+        else:
+            assert value(found["(divisions of all sweeps)"]["ms"]) > 0
+
+
 def test_cold(run):
     rows = run("cold", "--rows", "small", "--repeats", 1)
     assert_whole(rows, ["small"], ["empty cache", "warm cache"])
