@@ -545,6 +545,19 @@ def test_t23_the_global_random_generator_is_left_alone(init):
     assert pickle.dumps(np.random.get_state()) == before  # noqa: NPY002
 
 
+def test_t24_the_compiler_loads_with_the_first_kernel():
+    code = (
+        "import sys, partwise\n"
+        "from partwise import NMF, MiniBatchNMF, nnls, compare\n"
+        "model = NMF(2)\n"
+        "assert not {'numba', 'llvmlite', 'matplotlib', 'torch'} & set(sys.modules)\n"
+        "model.fit([[1.0, 2.0], [2.0, 1.0]])\n"
+        "assert 'numba' in sys.modules\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
 def test_t24_import_has_no_side_effects():
     # A GUI toolkit imported, logging configured, threads limited, text printed.
     code = (
