@@ -252,6 +252,43 @@ def test_nan_never_reaches_a_factor(seed, share, beta, scale, dtype, k):
     assert model.W_.dtype == dtype
 
 
+@given(
+    seed=st.integers(0, 10_000),
+    share=st.floats(0, 0.97),
+    pair=st.sampled_from([pair.values for pair in PAIRS]),
+    storage=st.sampled_from(["NaN", "weights", "listed"]),
+    junk=st.sampled_from([np.nan, np.inf, -1.0, 0.0]),
+    scale=st.sampled_from([1e-12, 1.0, 1e12]),
+    dtype=st.sampled_from([np.float64, np.float32]),
+)
+def test_what_is_missing_never_reaches_a_factor_of_any_solver(
+    seed, share, pair, storage, junk, scale, dtype
+):
+    loss, solver = pair
+    rng = np.random.default_rng(seed)
+    if loss.largest < np.inf:
+        scale = 1.0
+    X = (scale * (0.05 + 0.9 * rng.random((9, 7)))).astype(dtype)
+    known = rng.random(X.shape) >= share
+    known[4, 4] = True
+    weights = None
+    if storage == "weights":
+        weights = np.where(known, rng.uniform(0.1, 10, X.shape), 0)
+    elif storage == "listed":
+        rows, columns = known.nonzero()
+        X, how = sparse.csr_array((X[known], (rows, columns)), X.shape), {"unstored": "missing"}
+    if storage != "listed":
+        X, how = np.where(known, X, dtype(junk if storage == "weights" else np.nan)), {}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model = NMF(K, beta_loss=loss, solver=solver, max_iter=8, random_state=seed, **how)
+        model.fit(X, weights=weights)
+        W = model.transform(X, weights=weights)
+    for F in (model.W_, model.components_, W, model.objective_history_):
+        assert np.isfinite(F).all()
+    assert model.W_.dtype == dtype
+
+
 def test_scale_of_the_data_and_of_the_weights_change_nothing_else():
     X, weights = draw_data((20, 15), 6, zeros=0.1), holes((20, 15)) * 1.5
     models = [
