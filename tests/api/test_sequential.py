@@ -39,7 +39,7 @@ def test_scikit_learn_checks(estimator, check):
 
 @quiet
 @pytest.mark.parametrize("loss", ["frobenius", "kullback-leibler"])
-@pytest.mark.parametrize("storage", ["dense", "holes", "weights", "listed", "sparse"])
+@pytest.mark.parametrize("storage", ["dense", "holes", "weights", "rows", "listed", "sparse"])
 def test_residual_variance_is_that_of_the_definition(loss, storage):
     rng = np.random.default_rng(1)
     X = planted() * (rng.random((60, 40)) < (0.4 if storage == "sparse" else 1))
@@ -50,6 +50,9 @@ def test_residual_variance_is_that_of_the_definition(loss, storage):
         given = np.where(V > 0, X, np.nan)
     elif storage == "weights":
         V = weights = rng.uniform(0.2, 3, X.shape)
+    elif storage == "rows":
+        weights = rng.uniform(0.2, 3, len(X))
+        V = np.repeat(weights[:, None], X.shape[1], axis=1)
     elif storage == "listed":
         V = rng.uniform(0.5, 2, X.shape) * (rng.random(X.shape) < 0.3)
         given, weights = sparse.csr_array(X + 1e-9), sparse.csr_array(V)

@@ -300,7 +300,7 @@ def _directions(H: np.ndarray) -> np.ndarray:
 
 def _shares_left(X: Any, steps: list[_runs.Outcome]) -> np.ndarray:
     """Return what models of checked data leave over their spread, NaN where they have none."""
-    unit = Unit.of(X)  # where no square over- or underflows
+    unit = replace(Unit.of(X), scales=None)  # where no square over- or underflows
     X = unit.data_in(X)
     spread = _spread(X)
     left = [
