@@ -242,11 +242,13 @@ def residual_always_zero(patch):
 
 
 def residual_in_units_of_the_data(patch):
+    right = Problem.stationarity
+
     def wrong(self):
         split = self.split("W")
-        return float(np.linalg.norm(split.positive - split.negative))
+        return float(np.linalg.norm(split.positive - split.negative)), right(self)[1]
 
-    patch.setattr(Problem, "kkt", wrong)
+    patch.setattr(Problem, "stationarity", wrong)
 
 
 def transform_looks_at_the_batch(patch):
