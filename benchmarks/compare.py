@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.data import ROOT, MissingDataError
+from benchmarks.data import ROOT
 from benchmarks.processes import call
 from benchmarks.report import Table, spread
 
@@ -23,17 +23,12 @@ def timed(
     """Return the time to a target, or without one that of so many iterations."""
     import partwise
     from benchmarks import partwise_runs
-    from benchmarks.workloads import WORKLOADS, start
+    from benchmarks.workloads import begun
 
     if not Path(partwise.__file__).is_relative_to(origin):
         message = f"partwise came from {partwise.__file__}, not from {origin}"
         raise RuntimeError(message)
-    work = WORKLOADS[name]
-    try:
-        X, k = work.make(size)
-    except MissingDataError as error:
-        return {"missing": str(error)}
-    W, H = start(X, k, 0)
+    work, X, W, H = begun(name, size)
     partwise_runs.fit(X, W, H, work.beta, iterations=2)
     if target is None:
         run = partwise_runs.fit(X, W, H, work.beta, iterations=iterations)

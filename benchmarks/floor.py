@@ -12,6 +12,8 @@ import numpy as np
 from scipy import sparse
 from threadpoolctl import threadpool_info
 
+SQUARE = 1000  # rows and columns of a product in which BLAS is at its best
+
 
 def median_seconds(work: Callable[[], Any], repeats: int = 7) -> float:
     work()
@@ -23,25 +25,35 @@ def median_seconds(work: Callable[[], Any], repeats: int = 7) -> float:
     return float(np.median(seconds))
 
 
+def square_product() -> float:
+    """Return the seconds of NumPy's product of two square matrices."""
+    square = np.random.default_rng(0).random((SQUARE, SQUARE))
+    return median_seconds(lambda: square @ square)
+
+
+def own_products(X: Any, W: np.ndarray, H: np.ndarray) -> float:
+    """Return the seconds of X Hᵀ and Xᵀ W with the kernels of Partwise."""
+    from partwise._threads import one_pool
+    from partwise.data import as_data
+
+    data, Ht = as_data(X), np.ascontiguousarray(H.T)
+    turned = data.led_by(1, W.shape[1])  # as in a fit
+    with one_pool():
+        return median_seconds(lambda: data @ Ht) + median_seconds(lambda: turned @ W)
+
+
 def products(X: Any, W: np.ndarray, H: np.ndarray) -> float:
     """Return the seconds of X Hᵀ and Xᵀ W.
 
     Dense with NumPy at the machine's number of threads, the faster of the two orientations;
     sparse with the kernels of Partwise.
     """
-    Ht = np.ascontiguousarray(H.T)
-    if not sparse.issparse(X):
-        Wt = np.ascontiguousarray(W.T)
-        right = min(median_seconds(lambda: X @ Ht), median_seconds(lambda: H @ X.T))
-        left = min(median_seconds(lambda: X.T @ W), median_seconds(lambda: Wt @ X))
-        return right + left
-    from partwise._threads import one_pool
-    from partwise.data import as_data
-
-    data = as_data(X)
-    turned = data.led_by(1, W.shape[1])  # as in a fit
-    with one_pool():
-        return median_seconds(lambda: data @ Ht) + median_seconds(lambda: turned @ W)
+    if sparse.issparse(X):
+        return own_products(X, W, H)
+    Ht, Wt = np.ascontiguousarray(H.T), np.ascontiguousarray(W.T)
+    right = min(median_seconds(lambda: X @ Ht), median_seconds(lambda: H @ X.T))
+    left = min(median_seconds(lambda: X.T @ W), median_seconds(lambda: Wt @ X))
+    return right + left
 
 
 def two_reads(X: Any, rate: float) -> float:

@@ -9,7 +9,6 @@ import numpy as np
 from scipy import sparse
 
 from benchmarks import floor
-from benchmarks.data import MissingDataError
 from benchmarks.processes import call
 from benchmarks.report import Table, number
 
@@ -23,11 +22,10 @@ Part = tuple[str, float, float]  # its name, seconds, and operations; NaN where 
 
 def rates() -> dict[str, float]:
     """Return what one thread does in a second: operations, divisions, and bytes that it reads."""
-    square = np.random.default_rng(0).random((1000, 1000))
-    x, out = square.reshape(-1)[:CACHED] + 0.5, np.empty(CACHED)
+    x, out = np.linspace(0.5, 1.5, CACHED), np.empty(CACHED)
     hundred = floor.median_seconds(lambda: [np.divide(1.0, x, out=out) for _ in range(100)])
     return {
-        "product": 2e9 / floor.median_seconds(lambda: square @ square),
+        "product": 2 * floor.SQUARE**3 / floor.square_product(),
         "divisions": 100 * CACHED / hundred,
         "bytes": floor.read_rate(),
     }
@@ -37,15 +35,11 @@ def measure(name: str, size: str, iterations: int) -> dict[str, Any]:
     """Return the parts of a row, in a process that has one thread."""
     from benchmarks import partwise_runs
     from benchmarks.peers import quiet
-    from benchmarks.workloads import WORKLOADS, start
+    from benchmarks.workloads import begun
     from partwise import NMF
 
-    work = WORKLOADS[name]
-    try:
-        X, k = work.make(size)
-    except MissingDataError as error:
-        return {"missing": str(error)}
-    W, H = start(X, k, 0)
+    work, X, W, H = begun(name, size)
+    k = len(H)
     with quiet():
         model = NMF(k, init="custom", beta_loss=float(work.beta), tol=0, max_iter=iterations)
         model.fit(X, W=W, H=H)
@@ -63,15 +57,10 @@ def measure(name: str, size: str, iterations: int) -> dict[str, Any]:
 
 
 def _products(X: Any, W: np.ndarray, H: np.ndarray) -> Iterator[Part]:
-    from partwise.data import as_data
-
-    data, Ht = as_data(X), np.ascontiguousarray(H.T)
-    turned = data.led_by(1, W.shape[1])  # as in a fit
-    entries = X.nnz if sparse.issparse(X) else X.size
-    seconds = floor.median_seconds(lambda: data @ Ht) + floor.median_seconds(lambda: turned @ W)
-    yield "two products with X", seconds, 4.0 * entries * W.shape[1]
+    operations = 4.0 * (X.nnz if sparse.issparse(X) else X.size) * W.shape[1]
+    yield "two products with X", floor.own_products(X, W, H), operations
     if not sparse.issparse(X):
-        yield "(those of NumPy)", floor.products(X, W, H), 4.0 * entries * W.shape[1]
+        yield "(those of NumPy)", floor.products(X, W, H), operations
 
 
 def _quadratic(X: Any, W: np.ndarray, H: np.ndarray) -> Iterator[Part]:
@@ -124,8 +113,9 @@ def table(size: str, rows: Sequence[str], iterations: int = 20) -> Table:
         speed = found["rates"]
         notes.append(
             f"{name}: one thread does {number(speed['product'] / 1e9)}·10⁹ operations per second "
-            f"in NumPy's product of two 1000 × 1000 matrices, {number(speed['divisions'] / 1e9)} "
-            f"divisions in its first cache, and reads {number(speed['bytes'] / 1e9)} GB/s"
+            f"in NumPy's product of two {floor.SQUARE} × {floor.SQUARE} matrices, "
+            f"{number(speed['divisions'] / 1e9)} divisions in its first cache, and reads "
+            f"{number(speed['bytes'] / 1e9)} GB/s"
         )
     notes.append(
         "each part is measured alone, on the factors after the fit; in brackets what the machine "

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from benchmarks.data import ROOT
+from benchmarks.data import ROOT, MissingDataError
 
 # What holds the thread pools of BLAS, OpenMP and numba.
 POOLS = ["OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"]
@@ -26,6 +26,7 @@ def call(
 ) -> Any:
     """Return what a function of ``benchmarks`` gives in a fresh process.
 
+    A dict whose key ``missing`` says what is not on this machine, if its data are not.
     ``threads`` is its allowance, ``source`` the folder to import Partwise from, and ``cache``
     the folder of compiled kernels.
     """
@@ -58,7 +59,11 @@ def _answer() -> None:
 
     module, function, arguments = sys.argv[1:]
     work = getattr(importlib.import_module(f"benchmarks.{module}"), function)
-    print(json.dumps(work(**json.loads(arguments))))
+    try:
+        answer = work(**json.loads(arguments))
+    except MissingDataError as error:
+        answer = {"missing": str(error)}
+    print(json.dumps(answer))
 
 
 if __name__ == "__main__":

@@ -9,32 +9,22 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.data import MissingDataError
-from benchmarks.floor import median_seconds
+from benchmarks.floor import SQUARE, square_product
 from benchmarks.processes import call
 from benchmarks.race import REST
 from benchmarks.report import Table, spread
-
-SQUARE = 1000
 
 
 def seconds(name: str, size: str, iterations: int) -> dict[str, Any]:
     """Return the seconds per iteration of a warm fit, and of the whole call."""
     from benchmarks import partwise_runs
-    from benchmarks.workloads import WORKLOADS, start
+    from benchmarks.workloads import begun
 
-    work = WORKLOADS[name]
-    try:
-        X, k = work.make(size)
-    except MissingDataError as error:
-        return {"missing": str(error)}
-    W, H = start(X, k, 0)
+    work, X, W, H = begun(name, size)
     partwise_runs.fit(X, W, H, work.beta, iterations=2)
     time.sleep(REST)
     run = partwise_runs.fit(X, W, H, work.beta, iterations=iterations)
-    square = np.random.default_rng(0).random((SQUARE, SQUARE))
-    product = median_seconds(lambda: square @ square)
-    return {"per_iteration": run.per_iteration, "whole": run.whole, "product": product}
+    return {"per_iteration": run.per_iteration, "whole": run.whole, "product": square_product()}
 
 
 def table(

@@ -102,6 +102,13 @@ WORKLOADS = {
 }
 
 
+def begun(name: str, size: str) -> tuple[Workload, Any, np.ndarray, np.ndarray]:
+    """Return a row, its X, and its first start."""
+    work = WORKLOADS[name]
+    X, k = work.make(size)
+    return work, X, *start(X, k, 0)
+
+
 def start(X: Any, k: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Return |N(0, 1)| factors scaled so that the model has the mean of X, in the dtype of X."""
     rng = np.random.default_rng(seed)

@@ -545,6 +545,13 @@ def test_t23_the_global_random_generator_is_left_alone(init):
     assert pickle.dumps(np.random.get_state()) == before  # noqa: NPY002
 
 
+def run_alone(code):
+    """Run code in a fresh process, and return what it printed on both streams."""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout, done.stderr
+
+
 def test_t24_the_compiler_loads_with_the_first_kernel():
     code = (
         "import sys, partwise\n"
@@ -554,8 +561,7 @@ def test_t24_the_compiler_loads_with_the_first_kernel():
         "model.fit([[1.0, 2.0], [2.0, 1.0]])\n"
         "assert 'numba' in sys.modules\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    run_alone(code)
 
 
 def test_t24_import_has_no_side_effects():
@@ -573,10 +579,7 @@ def test_t24_import_has_no_side_effects():
         "assert list(warnings.filters) == filters\n"
         "assert not {'tkinter', 'matplotlib', 'pandas', 'torch'} & set(sys.modules) - loaded\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout == ""
-    assert done.stderr == ""
+    assert run_alone(code) == ("", "")
 
 
 @quiet
