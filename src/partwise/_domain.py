@@ -9,7 +9,7 @@ import numpy as np
 from partwise._errors import explain
 from partwise.losses import Loss
 
-__all__ = ["check_domain"]
+__all__ = ["check_domain", "reference_cost"]
 
 
 def check_domain(data: Any, loss: Loss) -> None:
@@ -41,3 +41,30 @@ def _largest(data: Any) -> float:
     blocks = (block for _, block in data.stream())
     values = (block.stored if block.is_sparse else block.to_dense() for block in blocks)
     return max((float(some.max()) for some in values if some.size), default=0.0)
+
+
+def reference_cost(data: Any, loss: Loss) -> float:
+    """Return the cost of a model that knows only the mean of X, plus that of the mean itself.
+
+    For the squared loss ½‖X‖².
+    """
+    if loss.quadratic:
+        return 0.5 * data.sum_of_squares()
+    mean = data.mean
+    if mean <= 0:
+        return 0.0
+    total = 0.5 * data.mass * loss.typical(mean)
+    for _, block in data.stream(densify=loss.rowwise):
+        if not block.complete:
+            known, weights = block.known(), block.weights
+            values = np.where(weights > 0, known, mean)
+            total += loss.weighted_total(values, np.full_like(known, mean), weights)
+            continue
+        stored = block.is_sparse and not loss.rowwise
+        values = block.stored if stored else block.to_dense()
+        total += loss.total(values, np.full_like(values, mean))
+        zeros = block.size - values.size
+        if zeros:
+            at_zero = loss.total(np.zeros(1, values.dtype), np.full(1, mean, values.dtype))
+            total += zeros * at_zero
+    return float(total) if np.isfinite(total) else 0.0

@@ -11,7 +11,7 @@ import numpy as np
 from partwise import kernels
 from partwise.data import Data
 
-__all__ = ["Entries", "Normal", "Quadratics", "Split", "Statistics"]
+__all__ = ["Entries", "Normal", "Quadratics", "Split", "Statistics", "halves_of_quadratic"]
 
 
 @dataclass
@@ -175,3 +175,8 @@ class Quadratics(Entries):
 
 
 Statistics = Normal | Split | Entries
+
+
+def halves_of_quadratic(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return two parts ≥ 0 of the slope y − x, whatever their signs: negative and positive."""
+    return np.maximum(x, 0) + np.maximum(-y, 0), np.maximum(y, 0) + np.maximum(-x, 0)

@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 
 from partwise._crew import Crew
 
-__all__ = ["each", "even_count", "held", "one_pool", "side_by_side", "spans"]
+__all__ = ["each", "even_count", "even_spans", "held", "one_pool", "side_by_side", "spans"]
 
 Item = TypeVar("Item")
 Value = TypeVar("Value")
@@ -152,6 +152,11 @@ def spans(length: int, work: float, least: int | None = None) -> list[slice]:
     least = ENTRIES if least is None else least
     if length * work < 2 * PIECE:
         return [slice(0, length)]
-    count = even_count(min(PIECES, length // least, int(length * work / PIECE)))
+    return even_spans(length, min(PIECES, length // least, int(length * work / PIECE)))
+
+
+def even_spans(length: int, most: int) -> list[slice]:
+    """Cut ``range(length)`` into even slices, as many as `even_count` makes of ``most``."""
+    count = even_count(most)
     ends = [length * number // count for number in range(count + 1)]
     return [slice(*pair) for pair in itertools.pairwise(ends)]

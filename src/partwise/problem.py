@@ -11,14 +11,22 @@ from typing import Any
 import numpy as np
 
 from partwise import kernels
-from partwise._domain import check_domain
+from partwise._domain import check_domain, reference_cost
 from partwise._stationarity import Size, column_squares, factor_residual
 from partwise._statistics import Entries, Normal, Quadratics, Split, Statistics
-from partwise._threads import each, spans
+from partwise._statistics import halves_of_quadratic as halves
+from partwise._threads import PIECES, each, even_spans, spans
 from partwise.data import Data
 from partwise.losses import Loss
 from partwise.models import Model
-from partwise.penalties import NonNegative, Penalty, is_signed, joint_prox, sign_settled
+from partwise.penalties import (
+    NonNegative,
+    Penalty,
+    is_signed,
+    joint_prox,
+    sign_settled,
+    slopes_of,
+)
 
 __all__ = ["CANCELLATION", "Entries", "Normal", "Problem", "Quadratics", "Split"]
 
@@ -84,10 +92,8 @@ class Problem:
     @cached_property
     def floor(self) -> float:
         """The smallest model entry that the loss is evaluated at."""
-        return max(
-            _SMALLEST_MODEL[self.data.dtype.char] * self.data.mean,
-            _TINY[self.data.dtype.char],
-        )
+        kind = self.data.dtype.char
+        return max(_SMALLEST_MODEL[kind] * self.data.mean, _TINY[kind])
 
     @cached_property
     def level(self) -> float:
@@ -96,32 +102,8 @@ class Problem:
 
     @cached_property
     def reference(self) -> float:
-        """The cost of a model that knows only the mean of X, plus that of the mean itself.
-
-        For the Frobenius loss ½‖X‖². It gives misfits a scale that does not depend on the
-        start.
-        """
-        if self.loss.quadratic:
-            return 0.5 * self.data.sum_of_squares()
-        mean = self.data.mean
-        if mean <= 0:
-            return 0.0
-        total = 0.5 * self.data.mass * self.loss.typical(mean)
-        for _, block in self.data.stream(densify=self.loss.rowwise):
-            if not block.complete:
-                known, weights = block.known(), block.weights  # type: ignore[attr-defined]
-                flat = np.full_like(known, mean)
-                values = np.where(weights > 0, known, mean)
-                total += _weighted_total(self.loss, values, flat, weights)
-                continue
-            stored = block.is_sparse and not self.loss.rowwise
-            values = block.stored if stored else block.to_dense()  # type: ignore[attr-defined]
-            total += self.loss.total(values, np.full_like(values, mean))
-            zeros = block.size - values.size
-            if zeros:
-                at_zero = self.loss.total(np.zeros(1, values.dtype), np.full(1, mean, values.dtype))
-                total += zeros * at_zero
-        return float(total) if np.isfinite(total) else 0.0
+        """What gives misfits a scale that does not depend on the start, ½‖X‖² for squares."""
+        return reference_cost(self.data, self.loss)
 
     # --- pieces of X -------------------------------------------------------------------
 
@@ -214,7 +196,7 @@ class Problem:
         update : callable
             ``update(name, rows, F, statistics, free)`` changes the rows F of a factor in
             place; the statistics are those of these rows, penalties included. One with a method
-            ``whole(name, led, normal, free, pieces, judge=…)`` is asked for all rows first.
+            ``whole(name, led, normal, free, pieces, judge=…, once=…)`` is asked for all rows first.
         kind : {"normal", "split", "entries"}
             The statistics that the update needs.
 
@@ -234,6 +216,8 @@ class Problem:
         in_blocks = self.data.led_by(0) is None and remaining[0] == self.model.names[0]
         if in_blocks and (len(remaining) > 1 or kind == "entries"):
             known, ahead = self._sweep_blocks(update, kind, *remaining[1:2])
+            remaining = remaining[1:]
+        elif kind == "normal" and (ahead := self._sweep_once(update)) is not None:
             remaining = remaining[1:]
         for name in remaining:
             known = self._move(name, update, kind, ahead, judge=name == remaining[-1])
@@ -350,6 +334,37 @@ class Problem:
                 total = fresh if total is None else total.plus(fresh)
         return None if None in values else float(sum(values)), total  # type: ignore[arg-type]
 
+    def lead_by_long_side(self) -> None:
+        """Let the factor of the longer side move first, where X need be read only once then."""
+        first = max(self.free, key=lambda name: len(self.factors[name]))
+        if first != self.free[0] and self._at_once(first):
+            self.free = (first, *(name for name in self.free if name != first))
+
+    def _at_once(self, name: str) -> int:
+        # How many rows to look at twice at a time when that factor moves, and then the other one.
+        if not (self.quadratic and self.model.plain and len(self.free) == 2):
+            return 0
+        led = self.led_by(name, "normal")
+        return 0 if led is None else led.data.rows_at_once(self.model.n_components)
+
+    def _sweep_once(self, update: Update) -> Normal | None:
+        # Move the first factor; return the quadratic of the second one, summed up from the fresh
+        # rows while their part of X is in the cache. Or None, where nothing has moved.
+        name, then = self.free[0], self.free[-1]
+        height, whole = self._at_once(name), getattr(update, "whole", None)
+        led: Any = self.led_by(name, "normal")
+        if not height or whole is None:
+            return None
+        F, dimension = self.factors[name], len(self.factors[then])
+        pieces = even_spans(len(F), min(PIECES, len(F) // height))
+        sums = np.empty((len(pieces), dimension + F.shape[1], F.shape[1]), F.dtype)
+        none = np.zeros((1, F.shape[1]), F.dtype)
+        how = (self.penalized(name, Normal(led._shared("normal"), none)), self.free_entries(name))
+        if whole(name, led, *how, pieces, judge=False, once=(height, sums)) is None:
+            return None
+        total = sums.sum(axis=0)
+        return Normal(total[dimension:], total[:dimension])
+
     def prox(self, name: str, step: float, F: np.ndarray) -> np.ndarray:
         """Return the proximal point of F under those penalties of a factor that are not smooth."""
         return joint_prox(self.penalties[name], F, step)
@@ -363,8 +378,8 @@ class Problem:
         """
         if not self.quadratic:
             return self._loss_by_blocks() + self._penalty_value(self.model.names)
-        name = self.free[-1] if known is None else known[0]
-        normal = self.normal(name) if known is None else known[1]
+        shortest = min(self.free, key=lambda name: len(self.factors[name]))
+        name, normal = known or (shortest, self.normal(shortest))
         return self.objective_from(name, normal.value(self.factors[name]), "normal")
 
     def loss_value(self, objective: float | None = None) -> float:
@@ -429,19 +444,8 @@ class Problem:
             for penalty in obeyed:
                 gram, cross = penalty.shift(gram, cross)
             return replace(plain, slope=plain.slope - cross, curve=float(gram[0, 0]))
-        slopes = self.penalty_slopes(self.factors[name] if F is None else F, obeyed)
+        slopes = slopes_of(self.factors[name] if F is None else F, obeyed)
         return Split(plain.negative, plain.loss_positive, slopes)
-
-    @staticmethod
-    def penalty_slopes(F: np.ndarray, obeyed: Sequence[Penalty]) -> tuple[np.ndarray, np.ndarray]:
-        """Return the slopes of linear and of quadratic penalties at a factor."""
-        slopes = [np.empty((0, F.shape[1]), F.dtype) for _ in range(2)]
-        for penalty in obeyed:
-            slope = np.asarray(penalty.slope(F), dtype=F.dtype)
-            if slope.any():
-                known = slopes[penalty.power - 1]
-                slopes[penalty.power - 1] = (known if known.shape[0] else np.zeros_like(F)) + slope
-        return slopes[0], slopes[1]
 
     def led_by(self, name: str, kind: str) -> Problem | None:
         """Return the same problem with one factor first, or None where X only comes in rows."""
@@ -515,7 +519,7 @@ class Problem:
         normal = Normal(shared, self.model.adjoint(self.data, self.factors, first))
         if kind == "normal":
             return normal
-        return Split(*_halves_of_quadratic(normal.cross, self.factors[first] @ normal.gram))
+        return Split(*halves(normal.cross, self.factors[first] @ normal.gram))
 
     def _summed_up(self, name: str, kind: str) -> Any:
         # The statistics of data that come in blocks of rows: joined for the first factor,
@@ -556,7 +560,7 @@ class Problem:
     def _halves(self, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         # The two parts of the slope of every entry, both ≥ 0 also where x is not.
         if self.loss.quadratic:
-            return _halves_of_quadratic(x, y)
+            return halves(x, y)
         return self.loss.negative(x, y), self.loss.positive(x, y)
 
     def _flat_positive(self, name: str, like: np.ndarray) -> np.ndarray:
@@ -602,16 +606,16 @@ class Problem:
     def _loss_of_block(self) -> float:
         if not self.data.complete:
             x, y, weights = self._known_and_model()
-            return _weighted_total(self.loss, x, y, weights)
+            return self.loss.weighted_total(x, y, weights)
         if self._visits_stored_only:
             return self._loss_at_stored()
         if self.loss.quadratic:
             return self._residual(self.factors)
         x, product = self.data.strided(), self.model.as_product(self.factors)
         total = None if product is None else self.loss.total_of(x, *product, self.floor)
-        return (
-            self.loss.total(self.data.to_dense(), self._model_values()) if total is None else total
-        )
+        if total is None:
+            total = self.loss.total(self.data.to_dense(), self._model_values())
+        return total
 
     def _known_and_model(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         # Values, their model, and weights; where nothing is known the value is the model.
@@ -640,16 +644,3 @@ class Problem:
         y = self._model_values_at_stored()
         at_stored = self.loss.total(data.stored, y) - flat * y.sum(dtype=np.float64)
         return float(at_stored + flat * self.model.total(self.factors))
-
-
-def _halves_of_quadratic(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    # Two parts ≥ 0 of the slope y − x, whatever the signs of x and y: negative and positive.
-    return np.maximum(x, 0) + np.maximum(-y, 0), np.maximum(y, 0) + np.maximum(-x, 0)
-
-
-def _weighted_total(loss: Loss, x: np.ndarray, y: np.ndarray, weights: np.ndarray) -> float:
-    # Σ w d(x, y), in float64; x may be below zero where the loss is quadratic.
-    if loss.quadratic:
-        rest = x.astype(np.float64) - y
-        return 0.5 * kernels.inner(rest * rest, weights.astype(np.float64))
-    return kernels.inner(loss.value(x, y).astype(np.float64), weights.astype(np.float64))

@@ -10,8 +10,8 @@ import pytest
 from scipy import sparse
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from partwise import NMF, _threads, losses, penalties
-from partwise.data import as_data
+from partwise import NMF, _threads, kernels, losses, penalties
+from partwise.data import as_data, dense
 from partwise.data import sparse as sparse_views
 from partwise.init import make_start
 from partwise.models import Bilinear
@@ -175,6 +175,66 @@ def test_a_whole_factor_at_once_is_piece_by_piece(storage):
     np.testing.assert_allclose(ends[0][0], ends[1][0], rtol=1e-12)
     for name, factor in ends[0][1].items():
         np.testing.assert_allclose(factor, ends[1][1][name], rtol=1e-10, atol=1e-12)
+
+
+@pytest.fixture
+def calls(monkeypatch):
+    """How many pieces each call of the kernel summed up products for; 0 where X is read twice."""
+    seen, sweep = [], kernels.sweep_dense_rows
+    # The last arguments: sums, ends, values, counter.
+    monkeypatch.setattr(
+        kernels, "sweep_dense_rows", lambda *how: seen.append(len(how[-4])) or sweep(*how)
+    )
+    return seen
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("shape", [(1500, 40), (40, 1500), (703, 300)])
+def test_one_pass_over_x_does_what_two_do(shape, order, dtype, monkeypatch, calls):
+    """Rows that are looked at twice while they are in the cache give the same factors."""
+    rng = np.random.default_rng(3)
+    X = (rng.random((shape[0], 4)) @ rng.random((4, shape[1])) + 0.1 * rng.random(shape)).astype(
+        dtype, order=order
+    )
+    starts = {name: rng.random((n, 5)).astype(dtype) for name, n in zip("WH", shape, strict=True)}
+    obeyed = {
+        name: (penalties.NonNegative(), penalties.L1(0.2), penalties.Fixed(F > 0.9, F))
+        for name, F in starts.items()
+    }
+    monkeypatch.setattr(dense, "TWICE", 2**17 if shape[1] < 300 else 2**20)
+    ends = []
+    for outside in (0, np.inf):
+        monkeypatch.setattr(dense, "OUTSIDE", 0)
+        factors = {name: F.copy() for name, F in starts.items()}
+        problem = Problem(as_data(X), Bilinear(5), losses.Frobenius(), factors, obeyed)
+        solver = CoordinateDescent()
+        state = solver.start(problem, None)
+        assert problem.free[0] == ("W" if shape[0] > shape[1] else "H")
+        monkeypatch.setattr(dense, "OUTSIDE", outside)
+        calls.clear()
+        objectives = [solver.step(problem, state) for _ in range(8)]
+        assert (min(calls) > 0) == (outside == 0)
+        np.testing.assert_allclose(objectives[-1], problem.objective(), rtol=1e-5)
+        ends.append((objectives, factors))
+    digits = 1e-10 if dtype == np.float64 else 2e-4
+    np.testing.assert_allclose(ends[0][0], ends[1][0], rtol=digits)
+    for name, factor in ends[0][1].items():
+        np.testing.assert_allclose(factor, ends[1][1][name], rtol=50 * digits, atol=50 * digits)
+
+
+def test_one_pass_reads_x_once(monkeypatch, calls):
+    """An iteration is one look at X, for the factor of the longer side first."""
+    monkeypatch.setattr(dense, "OUTSIDE", 0)
+    X = np.random.default_rng(0).random((30, 2000))
+    factors = {name: np.ones((n, 3)) for name, n in zip("WH", X.shape, strict=True)}
+    problem = Problem(as_data(X), Bilinear(3), losses.Frobenius(), factors)
+    solver = CoordinateDescent(extrapolate=False)
+    state = solver.start(problem, None)
+    monkeypatch.setattr(dense.Dense, "__matmul__", None)
+    solver.step(problem, state)
+    assert problem.free == ("H", "W")
+    assert len(calls) == 1
 
 
 def test_a_block_is_gone_after_its_turn():

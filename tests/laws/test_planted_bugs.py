@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from partwise import _stationarity, init, kernels, losses
+from partwise import _stationarity, init, kernels, losses, problem
 from partwise.data import Dense, views
 from partwise.init import starts
 from partwise.models import CP, Bilinear, NonSmooth
@@ -83,7 +83,7 @@ def wrong_exponent(patch):
 
 def penalty_forgotten_by_the_update(patch):
     none = np.empty((0, 3))
-    patch.setattr(Problem, "penalty_slopes", staticmethod(lambda F, obeyed: (none, none)))
+    patch.setattr(problem, "slopes_of", lambda F, obeyed: (none, none))
 
 
 def wrong_adjoint(patch):

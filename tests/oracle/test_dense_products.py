@@ -25,7 +25,7 @@ def check(shape, k, dtype, order="C"):
     np.testing.assert_allclose(found, known @ right, rtol=tolerance)
     if order == "C":
         found = np.empty((shape[1], k), dtype)
-        kernels.turned_product(X, left, found)
+        kernels.turned_product(X, left, found, False)
         np.testing.assert_allclose(found, known.T @ left, rtol=tolerance)
 
 
@@ -77,3 +77,12 @@ def test_machines_with_shorter_registers(features, tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) == (64 if features else 32)
+
+
+@pytest.mark.parametrize("dtype", ["d", "f"])
+@pytest.mark.parametrize("k", [1, 3, 16, 17, 50, 101])
+def test_gram_matrices_are_formed_by_halves(k, dtype):
+    F = np.random.default_rng(0).random((203, k)).astype(dtype)
+    found, wanted = kernels.gram(F), F.astype("d").T @ F
+    np.testing.assert_allclose(found, wanted, rtol=1e-12 if dtype == "d" else 1e-5)
+    np.testing.assert_array_equal(found, found.T)

@@ -62,6 +62,13 @@ class Data(ABC):
         """
         return None
 
+    def rows_at_once(self, k: int) -> int:
+        """Return how many rows to look at twice at a time, 0 where two passes over X are as fast.
+
+        ``k``: for products with so many columns each.
+        """
+        return 0
+
     def spans(self, k: int, *, densify: bool = False) -> list[slice]:
         """Cut the rows into pieces to be worked on side by side, by shape alone.
 

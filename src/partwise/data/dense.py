@@ -23,6 +23,10 @@ SMALL = 2**14
 # parts of each row most of the time goes into finding them.
 LARGE = 2**22
 STRIP = 512
+# Bytes of rows that are looked at twice while they are in a core's cache, the fewest rows for
+# which products with so few are not slower, bytes of a row of a factor above which products do not
+# wait for X, and bytes of X below which it stays in the cache anyway.
+TWICE, FEWEST, WAITING, OUTSIDE = 2**20, 128, 128, 2**23
 
 
 class Dense(Data):
@@ -76,6 +80,13 @@ class Dense(Data):
         strides = self.array.strides
         across = strides[0] < strides[-1] and self.size >= LARGE
         return spans(self.shape[0], 2.0 * k * per_row, STRIP if across else self.fewest)
+
+    def rows_at_once(self, k: int) -> int:
+        size = self.dtype.itemsize
+        if k * size > WAITING or self.size * size < OUTSIDE:
+            return 0
+        count = TWICE // (size * max(1, self.size // self.shape[0]))
+        return count if count >= FEWEST else 0
 
     def __array__(self, dtype: object = None, copy: object = None) -> np.ndarray:
         return self.array

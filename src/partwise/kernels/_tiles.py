@@ -211,14 +211,17 @@ add_squares_down = _square_adder(down=True)
 
 
 @intrinsic
-def add_turned_tile(typingctx: Any, T: Any, i: Any, X: Any, first: Any, j: Any, A: Any) -> Any:
+def add_turned_tile(
+    typingctx: Any, T: Any, i: Any, X: Any, first: Any, j: Any, A: Any, begin: Any
+) -> Any:
     """Do ``T[:, i : i + tile] += A[:ROWS].T @ X[first : first + ROWS, j : j + tile]``.
 
-    Entries of a row of X and of T follow each other in memory; A is in C order.
+    For rows of T from ``begin`` on. Entries of a row of X and of T follow each other in memory; A
+    is in C order.
     """
 
     def emit(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        T_, i_, X_, first_, j_, A_ = values
+        T_, i_, X_, first_, j_, A_, begin_ = values
         tile = _Tile(context, builder, signature, [T_, X_, A_])
         shift = builder.mul(j_, tile.number(tile.size))
         lines = []
@@ -228,12 +231,13 @@ def add_turned_tile(typingctx: Any, T: Any, i: Any, X: Any, first: Any, j: Any, 
             lines.append([tile.load_from(start, tile.number(c)) for c in range(COLUMNS)])
         place = builder.add(tile.address(0), builder.mul(i_, tile.number(tile.size)))
         per_row = builder.extract_value(tile.arrays[2].shape, 1)
-        with cgutils.for_range(builder, per_row) as loop:
-            begin = builder.mul(loop.index, tile.stride(0, 0))
-            target = tile.pointer(builder.add(place, begin), tile.vector)
+        steps = (begin_, per_row, tile.number(1))
+        with cgutils.for_range_slice(builder, *steps, inc=True) as (at, _):
+            shift = builder.mul(at, tile.stride(0, 0))
+            target = tile.pointer(builder.add(place, shift), tile.vector)
             totals = [tile.load_from(target, tile.number(c)) for c in range(COLUMNS)]
             for r, row in enumerate(lines):
-                weight = builder.add(loop.index, builder.mul(per_row, tile.number(r)))
+                weight = builder.add(at, builder.mul(per_row, tile.number(r)))
                 weight = builder.load(builder.gep(tile.arrays[2].data, [weight]))
                 spread = tile.spread(weight)
                 for c, line in enumerate(row):
@@ -243,7 +247,8 @@ def add_turned_tile(typingctx: Any, T: Any, i: Any, X: Any, first: Any, j: Any, 
                 tile.store_to(total, target, tile.number(c))
         return context.get_dummy_value()
 
-    return types.void(T, types.int64, X, types.int64, types.int64, A), emit
+    place = types.int64
+    return types.void(T, place, X, place, place, A, place), emit
 
 
 @intrinsic

@@ -40,8 +40,10 @@ def dense_product(X: np.ndarray, A: np.ndarray) -> np.ndarray:
         # Twice as fast as the other way round.
         return np.ascontiguousarray((A.T @ X.T).T)
     out = np.empty((len(X), A.shape[1]), X.dtype)
-    product = turned_product if rows[1] else narrow_product
-    product(rows[0], A, out)
+    if rows[1]:
+        turned_product(rows[0], A, out, False)
+    else:
+        narrow_product(rows[0], A, out)
     return out
 
 
@@ -50,7 +52,7 @@ def gram(F: np.ndarray) -> np.ndarray:
     if F.shape[1] > NARROW or not F.flags.c_contiguous:
         return dense_product(F.T, F)
     out = np.empty((F.shape[1], F.shape[1]), F.dtype)
-    turned_product(F, F, out)
+    turned_product(F, F, out, True)
     return out
 
 
@@ -110,10 +112,11 @@ def narrow_product(X, A, out):  # type: ignore[no-untyped-def]
 
 
 @compiled(error_model="numpy")
-def turned_product(X, A, out):  # type: ignore[no-untyped-def]
+def turned_product(X, A, out, symmetric):  # type: ignore[no-untyped-def]
     """Write ``Xᵀ A`` into ``out`` (columns, k), for X (rows, columns) and A (rows, k).
 
-    Entries of a row of X follow each other in memory; A is in C order. Cost O(rows · columns ·
+    Entries of a row of X follow each other in memory; A is in C order. If the product is
+    ``symmetric``, as that of an array with itself, half of it is formed. Cost O(rows · columns ·
     k), no temporary of the size of X.
     """
     rows, columns = X.shape
@@ -133,12 +136,13 @@ def turned_product(X, A, out):  # type: ignore[no-untyped-def]
                 T[l, j] = 0
         for i in range(0, rows // ROWS * ROWS, ROWS):
             for j in range(0, whole, tile):
-                add_turned_tile(T, j, X, i, first + j, A[i:])
+                add_turned_tile(T, j, X, i, first + j, A[i:], first + j if symmetric else 0)
             if whole < count:
                 for r in range(ROWS):
                     for j in range(whole, count):
                         rest[r, j - whole] = X[i + r, first + j]
-                add_turned_tile(T, whole, rest, 0, 0, A[i:])
+                begin = first + whole if symmetric else 0
+                add_turned_tile(T, whole, rest, 0, 0, A[i:], begin)
         i = rows // ROWS * ROWS
         if i < rows:
             for r in range(rows - i):
@@ -148,7 +152,11 @@ def turned_product(X, A, out):  # type: ignore[no-untyped-def]
                 for r in range(rows - i):
                     for j in range(begin, min(begin + tile, count)):
                         few[r, j - begin] = X[i + r, first + j]
-                add_turned_tile(T, begin, few, 0, 0, last)
+                add_turned_tile(T, begin, few, 0, 0, last, 0)
         for j in range(count):
             for l in range(k):
                 out[first + j, l] = T[l, j]
+    if symmetric:
+        for j in range(k):
+            for l in range(j):
+                out[j, l] = out[l, j]

@@ -169,7 +169,7 @@ def left_turned(X, known, A, F, out, judge):  # type: ignore[no-untyped-def]
             if judge:
                 total += _squares(R, known, start, done, first, count)
             for j in range(0, count, tile):
-                add_turned_tile(T, j, R, 0, j, B)
+                add_turned_tile(T, j, R, 0, j, B, 0)
         for j in range(count):
             for l in range(k):
                 out[first + j, l] = T[l, j]

@@ -57,23 +57,23 @@ def descend_dense(  # type: ignore[no-untyped-def]
         set_out(pace)
         weight = W.dtype.type(pace[ACTIVE])
         extrapolate(H.reshape(-1), kept.reshape(-1), weight, False, False)
-        turned_product(H, H, G)
+        turned_product(H, H, G, True)
         # Products and sweeps are called from here, since each function between them and this
         # one would have them compiled once more.
         if turned:
-            turned_product(X, H, of_rows)
+            turned_product(X, H, of_rows, False)
         else:
             narrow_product(X, H, of_rows)
         coordinate_sweeps(W, G, of_rows, order, free, 1 if plain else repeats[0], shrink)
         extrapolate(W.reshape(-1), solved.reshape(-1), weight, False, True)
-        turned_product(W, W, G)
+        turned_product(W, W, G, True)
         if turned:
             narrow_product(X, W, of_columns)
         else:
-            turned_product(X, W, of_columns)
+            turned_product(X, W, of_columns, False)
         _clip(H)
         coordinate_sweeps(H, G, of_columns, order, free, 1 if plain else repeats[1], shrink)
-        turned_product(H, H, own)
+        turned_product(H, H, own, True)
         moved = 0.5 * inner_rows(own, G) - inner_rows(H, of_columns)
         objective = half + moved
         if objective < least * half:

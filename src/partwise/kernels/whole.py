@@ -20,26 +20,44 @@ __all__ = ["sweep_dense_rows", "sweep_sparse_rows"]
 
 
 @compiled(inline="always")  # a function of its own would have all that it calls compiled once more
-def _move(number, C, F, G, offset, free, order, limits, before, weight, ends, values, own):  # type: ignore[no-untyped-def]
-    # Sweeps over the rows of a piece, whose products with X are C, and what they are worth.
-    a, b = ends[number], ends[number + 1]
-    f = F[a:b]
+def _move(C, a, b, F, G, offset, free, order, limits, before, weight, judge, own):  # type: ignore[no-untyped-def]
+    # Sweeps over some rows, whose products with X are C; returns what they are worth, if asked.
+    f, value = F[a:b], 0.0
     for i in range(f.shape[0]):
         for l in range(f.shape[1]):
             C[i, l] += offset[l]
             f[i, l] = max(f[i, l], F.dtype.type(0))
     coordinate_sweeps(f, G, C, order, free[a:b] if free.shape[0] > 0 else free, *limits)
-    if len(values) > 0:
-        turned_product(f, f, own)
-        values[number] = 0.5 * inner_rows(own, G) - inner_rows(f, C)
+    if judge:
+        turned_product(f, f, own, True)
+        value = 0.5 * inner_rows(own, G) - inner_rows(f, C)
     if before.shape[0] > 0:
         extrapolate(f.reshape(-1), before[a:b].reshape(-1), weight, False, True)
+    return value
+
+
+@compiled(error_model="numpy")
+def _add_products(X, turned, a, b, F, fresh, own, total):  # type: ignore[no-untyped-def]
+    # Add ``Xᵀ F`` and below it ``Fᵀ F``, of some rows, to ``total``.
+    if turned:
+        narrow_product(X[:, a:b], F[a:b], fresh)
+    else:
+        turned_product(X[a:b], F[a:b], fresh, False)
+    turned_product(F[a:b], F[a:b], own, True)
+    columns, k = fresh.shape
+    for j in range(columns):
+        for l in range(k):
+            total[j, l] += fresh[j, l]
+    for j in range(k):
+        for l in range(k):
+            total[columns + j, l] += own[j, l]
 
 
 @compiled(error_model="numpy")
 def sweep_dense_rows(  # type: ignore[no-untyped-def]
-    X, turned, A, F, G, offset, free, order, limits, before, weight, ends, values, counter
-):
+    X, turned, A, F, G, offset, free, order, limits, before, weight, height, sums,
+    ends, values, counter,
+):  # fmt: skip
     """Lower ``½ ‖X − F Aᵀ‖²`` over F ≥ 0 as `coordinate_sweeps` does, for dense X.
 
     X (rows, columns), or if ``turned`` its transpose, read along its rows; A (columns, k); G (k,
@@ -47,21 +65,39 @@ def sweep_dense_rows(  # type: ignore[no-untyped-def]
     products. ``limits`` holds the sweeps and the share of `coordinate_sweeps`. Afterwards F is
     extrapolated by ``weight`` along its move from ``before``, unless that has no rows. Pieces of
     rows end at ``ends``; where ``values`` is of their number it gets the quadratic of each.
-    ``counter`` (1,) starts at 0 and is shared by all threads. Cost O(rows · columns · k).
+    ``counter`` (1,) starts at 0 and is shared by all threads.
+
+    With ``sums`` (pieces, columns + k, k) each piece goes by ``height`` rows, whose ``Xᵀ F``, and
+    below it ``Fᵀ F``, are summed up there from F as it is left, while their part of X is still in
+    the cache.
+
+    Cost O(rows · columns · k).
     """
     k = F.shape[1]
-    room, own = np.empty((longest_piece(ends), k), F.dtype), np.empty((k, k), F.dtype)
+    once = len(sums) > 0
+    most = min(height, longest_piece(ends)) if once else longest_piece(ends)
+    room, own = np.empty((most, k), F.dtype), np.empty((k, k), F.dtype)
+    fresh = np.empty((len(A) if once else 0, k), F.dtype)
     while True:
         number = take(counter)
         if number >= len(ends) - 1:
             return
-        a, b = ends[number], ends[number + 1]
-        C = room[: b - a]
-        if turned:
-            turned_product(X[:, a:b], A, C)
-        else:
-            narrow_product(X[a:b], A, C)
-        _move(number, C, F, G, offset, free, order, limits, before, weight, ends, values, own)
+        value = 0.0
+        if once:
+            sums[number] = 0
+        for a in range(ends[number], ends[number + 1], most):
+            b = min(a + most, ends[number + 1])
+            C = room[: b - a]
+            if turned:
+                turned_product(X[:, a:b], A, C, False)
+            else:
+                narrow_product(X[a:b], A, C)
+            judge = len(values) > 0
+            value += _move(C, a, b, F, G, offset, free, order, limits, before, weight, judge, own)
+            if once:
+                _add_products(X, turned, a, b, F, fresh, own, sums[number])
+        if len(values) > 0:
+            values[number] = value
 
 
 @compiled(error_model="numpy")
@@ -89,7 +125,9 @@ def sweep_sparse_rows(  # type: ignore[no-untyped-def]
         number = take(counter)
         if number >= len(ends) - 1:
             return
-        a, b = ends[number], ends[number + 1]
+        a, b, judge = ends[number], ends[number + 1], len(values) > 0
         C = room[: b - a]
         sparse_product(indptr[a : b + 1], indices, data, A, C)
-        _move(number, C, F, G, offset, free, order, limits, before, weight, ends, values, own)
+        value = _move(C, a, b, F, G, offset, free, order, limits, before, weight, judge, own)
+        if judge:
+            values[number] = value

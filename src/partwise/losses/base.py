@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 
 import numpy as np
 
+from partwise import kernels
 from partwise._errors import explain
 
 __all__ = ["Loss", "positive"]
@@ -74,6 +75,14 @@ class Loss(ABC):
     def total(self, x: np.ndarray, y: np.ndarray) -> float:
         """Return Σ d(x, y), accumulated in float64."""
         return float(self.value(x, y).sum(dtype=np.float64))
+
+    def weighted_total(self, x: np.ndarray, y: np.ndarray, weights: np.ndarray) -> float:
+        """Return Σ w d(x, y) in float64; x may be below zero where the loss is quadratic."""
+        weights = weights.astype(np.float64)
+        if self.quadratic:
+            rest = x.astype(np.float64) - y
+            return 0.5 * kernels.inner(rest * rest, weights)
+        return kernels.inner(self.value(x, y).astype(np.float64), weights)
 
     def rescaled(self, c: float) -> Loss:
         """Return the loss of data in another unit: its d(c x, c y) is c^degree d(x, y).

@@ -24,10 +24,13 @@ class Model(ABC):
         The factors, in the order of their updates.
     n_components : int
         k, the number of components.
+    plain : bool
+        X̂ is the product of two factors as they are.
     """
 
     names: tuple[str, ...]
     n_components: int
+    plain: bool = False
 
     @abstractmethod
     def dimensions(self, shape: tuple[int, ...]) -> dict[str, int]:

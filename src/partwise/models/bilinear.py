@@ -16,6 +16,8 @@ __all__ = ["Bilinear"]
 class Bilinear(Model):
     """X̂ = W Hᵀ with W (n_samples, k) and H (n_features, k)."""
 
+    plain = True
+
     def __init__(self, n_components: int) -> None:
         self.names = ("W", "H")
         self.n_components = n_components

@@ -32,6 +32,8 @@ class NonSmooth(Bilinear):
     on Pattern Analysis and Machine Intelligence 28, 403-415.
     """
 
+    plain = False
+
     def __init__(self, n_components: int, theta: float = 0.5) -> None:
         super().__init__(n_components)
         if not 0 <= theta <= 1:

@@ -10,6 +10,7 @@ from partwise.penalties.joint import (
     joint_start,
     prox_residual,
     sign_settled,
+    slopes_of,
 )
 from partwise.penalties.norms import L1, L2, SquaredL1, elastic_net
 from partwise.penalties.overlap import Decorrelated, OnePerRow, Orthogonal
@@ -52,4 +53,5 @@ __all__ = [
     "joint_start",
     "prox_residual",
     "sign_settled",
+    "slopes_of",
 ]

@@ -9,7 +9,15 @@ import numpy as np
 from partwise.penalties.base import Penalty
 from partwise.penalties.signs import Free, NonNegative
 
-__all__ = ["conflict", "is_signed", "joint_prox", "joint_start", "prox_residual", "sign_settled"]
+__all__ = [
+    "conflict",
+    "is_signed",
+    "joint_prox",
+    "joint_start",
+    "prox_residual",
+    "sign_settled",
+    "slopes_of",
+]
 
 ORDER = ("before", "entries", "after", "alone", None)
 # Steps at which a point may rest, as shares of the length that suits its slope. On a set that is
@@ -112,3 +120,14 @@ def prox_residual(
         moved = joint_prox(penalties, (F64 - step * wide).astype(F.dtype), step)
         found.append(float(np.linalg.norm(moved - F64)) / step)
     return min(found) / float(np.sqrt(len(F) * np.sum(size * size)))
+
+
+def slopes_of(F: np.ndarray, penalties: Sequence[Penalty]) -> tuple[np.ndarray, np.ndarray]:
+    """Return the slopes of linear and of quadratic penalties at a factor; no rows for none."""
+    slopes = [np.empty((0, F.shape[1]), F.dtype) for _ in range(2)]
+    for penalty in penalties:
+        slope = np.asarray(penalty.slope(F), dtype=F.dtype)
+        if slope.any():
+            known = slopes[penalty.power - 1]
+            slopes[penalty.power - 1] = (known if known.shape[0] else np.zeros_like(F)) + slope
+    return slopes[0], slopes[1]

@@ -112,6 +112,7 @@ class CoordinateDescent(Solver):
             for penalty in obeyed
         )
         state = _State(plain=PLAIN_PENALIZED if penalized else PLAIN, rng=rng)
+        problem.lead_by_long_side()
         if self.extrapolate and (problem.quadratic or not problem.signed or _held(problem)):
             moving = len(problem.free) > 1 and not problem.signed
             worth = moving and self._may_share(problem)
@@ -282,12 +283,15 @@ class _Sweeps:
         pieces: list[slice],
         *,
         judge: bool,
+        once: tuple[int, np.ndarray] | None = None,
     ) -> np.ndarray | None:
         """Move all rows, or return None where that is not served.
 
         Returns the quadratic of each piece, of none unless ``judge`` asks for it, or half the
         squares that are left of known entries. A `Normal` has the Gram matrix, and in its cross
-        products only what penalties add.
+        products only what penalties add. ``once`` holds how many rows of X are looked at twice, and
+        where the cross products and the Gram matrix of each piece of moved rows go, (pieces,
+        columns + k, k).
         """
         product = led.model.as_product(led.factors)
         if product is None or self.exact or name in self.problem.signed:
@@ -306,6 +310,7 @@ class _Sweeps:
             sweep = kernels.sweep_sparse_rows
         elif isinstance(data, Dense) and (rows := kernels.along_rows(data.array, A)) is not None:
             sides, sweep = list(rows), kernels.sweep_dense_rows
+            how = (*how, *(once or (1, np.empty((0, 0, 0), F.dtype))))
         else:
             return None
         return in_pieces(sweep, (*sides, *how), pieces, np.empty(len(pieces) if judge else 0))

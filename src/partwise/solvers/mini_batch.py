@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from partwise import kernels
+from partwise.penalties import slopes_of
 from partwise.problem import Normal, Problem, Quadratics, Split
 from partwise.solvers.base import Solver, State, tied, unfolded
 from partwise.solvers.multiplicative import lift_zeros, move
@@ -190,7 +191,7 @@ class MiniBatch(Solver):
         state.falling = falling if state.falling is None else keep * state.falling + falling
         state.rising = rising if state.rising is None else keep * state.rising + rising
         # At the current H the blend has the gradient of all batches, and the same minimum.
-        slopes = part.penalty_slopes(F, obeyed)
+        slopes = slopes_of(F, obeyed)
         blend = Split(H ** (p - 1.0) * state.falling, H ** (q - 1.0) * state.rising, slopes)
         move(F, blend, (p, q), np.full(len(F), floor, F.dtype), part.free_entries(last))
 
