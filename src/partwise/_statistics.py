@@ -179,4 +179,6 @@ Statistics = Normal | Split | Entries
 
 def halves_of_quadratic(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return two parts ≥ 0 of the slope y − x, whatever their signs: negative and positive."""
+    if x.size and x.min() >= 0 and y.min() >= 0:  # as nearly always, and then nothing is copied
+        return x, y
     return np.maximum(x, 0) + np.maximum(-y, 0), np.maximum(y, 0) + np.maximum(-x, 0)

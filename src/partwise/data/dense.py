@@ -23,6 +23,8 @@ SMALL = 2**14
 # parts of each row most of the time goes into finding them.
 LARGE = 2**22
 STRIP = 512
+# Operations that one look at an entry, for sums alone, counts as.
+LOOK = 10
 # Bytes of rows that are looked at twice while they are in a core's cache, the fewest rows for
 # which products with so few are not slower, bytes of a row of a factor above which products do not
 # wait for X, and bytes of X below which it stays in the cache anyway.
@@ -102,40 +104,37 @@ class Dense(Data):
         return self.array
 
     @cached_property
-    def _sum(self) -> float:
-        return float(self.array.sum(dtype=np.float64))
+    def _seen(self) -> tuple[float, int, np.ndarray, np.ndarray]:
+        # Σ X, entries that are not zero, and the squares of rows and of columns of X as it lies in
+        # memory, from one pass over it.
+        X = self.array if self.array.flags.c_contiguous else self.array.T
+        table = X.reshape(len(X), -1)
+        pieces = spans(len(table), LOOK * table.shape[1])
+        of_rows = np.empty(len(table))
+        of_columns = np.zeros((len(pieces), table.shape[1]))
 
-    @cached_property
-    def _sum_of_squares(self) -> float:
-        total = 0.0
-        for block in self.blocks():
-            part = np.ascontiguousarray(self.array[block])
-            total += kernels.inner(part, part)
-        return total
+        def piece(number: int) -> tuple[float, int]:
+            rows = pieces[number]
+            return kernels.look_over(table[rows], of_rows[rows], of_columns[number])
 
-    @cached_property
-    def _nonzeros(self) -> int:
-        return int(np.count_nonzero(self.array))
+        sums, counts = zip(*each(piece, range(len(pieces))), strict=True)
+        return float(sum(sums)), sum(counts), of_rows, of_columns.sum(axis=0)
 
     def nonzeros(self) -> int:
-        return self._nonzeros
+        return self._seen[1]
 
     def filled(self) -> Dense:
         return self if self.smallest() >= 0 else Dense(np.maximum(self.array, 0))
 
     def sum(self) -> float:
-        return self._sum
+        return self._seen[0]
 
     def sum_of_squares(self) -> float:
-        return self._sum_of_squares
+        return float(self._seen[2].sum())
 
     def square_sums(self) -> tuple[np.ndarray, np.ndarray]:
-        rows, columns = np.empty(self.shape[0]), np.zeros(self.shape[1])
-        for block in self.blocks():
-            squares = np.square(self.array[block], dtype=np.float64)
-            rows[block] = squares.sum(axis=1)
-            columns += squares.sum(axis=0)
-        return rows, columns
+        first, second = self._seen[2:]
+        return (first, second) if self.array.flags.c_contiguous else (second, first)
 
     def smallest(self) -> float:
         return float(self.array.min())

@@ -46,7 +46,7 @@ _FILES = {
     "quadratic": ("coordinate_sweeps",),
     "rational": ("rational_dense", "rational_sparse"),
     "rays": ("go_along",),
-    "reductions": ("inner",),
+    "reductions": ("inner", "look_over"),
     "shapes": ("increasing_columns", "unimodal_columns"),
     "sparse": ("add_columns", "product_at", "sparse_product", "square_sums"),
     "sparseness": ("sparseness_columns",),

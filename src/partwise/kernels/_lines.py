@@ -343,13 +343,16 @@ def _bound(beta: int) -> Any:
             def look(places: list[Any]) -> None:
                 for total, at in zip(totals, places, strict=False):
                     x_, new, before = (lines.load_from(part, at) for part in (x, y, old))
-                    above, below = (before, new) if beta == 1 else (new, before)
-                    u = builder.fsub(one, builder.fdiv(above, below), flags=CONTRACT)
+                    if beta == 1:
+                        ratio = builder.fdiv(before, new)
+                    else:
+                        inverses = lines.inverses([before, new])
+                        ratio = multiply(new, inverses[0])
+                    u = builder.fsub(one, ratio, flags=CONTRACT)
                     series = multiply(u, add(one, multiply(u, add(half, multiply(u, third)))))
                     if beta == 1:
                         lines.add_product(total, x_, series)
                     else:
-                        inverses = [builder.fdiv(one, part) for part in (before, new)]
                         lines.add_line(total, series)
                         lines.add_product(total, x_, builder.fsub(*inverses, flags=REORDER))
 

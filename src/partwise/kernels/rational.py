@@ -125,6 +125,18 @@ def _cost(values, n, beta):  # type: ignore[no-untyped-def]
     return total
 
 
+@compiled(error_model="numpy", fastmath={"contract", "nsz", "reassoc"})
+def _fall(values, n, beta):  # type: ignore[no-untyped-def]
+    # By how much that cost fell since the model was values[3].
+    total = 0.0
+    for p in range(n):
+        x, y, old = np.float64(values[0, p]), np.float64(values[1, p]), np.float64(values[3, p])
+        inverse = 1.0 / (y * old)
+        gained = log(y * y * inverse)
+        total += x * gained if beta == 1.0 else x * ((y - old) * inverse) - gained
+    return total
+
+
 @compiled(error_model="numpy")
 def _penalty(f, slope, curve):  # type: ignore[no-untyped-def]
     total = 0.0
@@ -136,15 +148,15 @@ def _penalty(f, slope, curve):  # type: ignore[no-untyped-def]
 @compiled(error_model="numpy")
 def _rose(f, old, values, stored, slope, curve, beta):  # type: ignore[no-untyped-def]
     # Whether the objective of a row is above that at the old f, whose model is values[3]. Mostly
-    # a bound says that it is not, at a tenth of the cost of logarithms.
-    before, now = _penalty(old, slope, curve), _penalty(f, slope, curve)
+    # a bound says that it is not, at a fifth of the cost of logarithms.
+    rise, digits = _penalty(f, slope, curve), 1e-12 if f.itemsize == 8 else 1e-5
+    size = abs(rise)
+    rise -= _penalty(old, slope, curve)
     fall = fall_logarithmic(values) if beta == 1.0 else fall_reciprocal(values)
-    digits = 1e-12 if f.itemsize == 8 else 1e-5
-    if now - before <= float(fall) + digits * abs(now):
+    if rise <= float(fall) + digits * size:
         return False
-    after = _cost(values[:2], stored, beta)
-    cost = _cost(values[::3], stored, beta)
-    return not after + now <= cost + before + digits * (abs(cost) + abs(before))
+    fall = _fall(values, stored, beta)
+    return not rise <= fall + digits * (size + abs(fall))
 
 
 @compiled(error_model="numpy")
