@@ -126,11 +126,19 @@ class Dense(Data):
     def filled(self) -> Dense:
         return self if self.smallest() >= 0 else Dense(np.maximum(self.array, 0))
 
-    def sum(self) -> float:
+    @property
+    def _sum(self) -> float:
         return self._seen[0]
 
-    def sum_of_squares(self) -> float:
+    @property
+    def _sum_of_squares(self) -> float:
         return float(self._seen[2].sum())
+
+    def sum(self) -> float:
+        return self._sum
+
+    def sum_of_squares(self) -> float:
+        return self._sum_of_squares
 
     def square_sums(self) -> tuple[np.ndarray, np.ndarray]:
         first, second = self._seen[2:]
