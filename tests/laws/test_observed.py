@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import optimize, sparse
+from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 
-from partwise import NMF, kernels, losses
+from partwise import NMF, MiniBatchNMF, SequentialNMF, kernels, losses
 from partwise._errors import UnsupportedCombinationError
 from partwise.data import Listed, Weighted, as_data
 from partwise.data.base import even_blocks
@@ -103,6 +104,50 @@ def test_integer_weights_are_repeated_rows(loss, name):
     repeated = fit(np.repeat(X, times, axis=0), np.repeat(W, times, axis=0), H, **how)
     np.testing.assert_allclose(weighted.components_, repeated.components_, rtol=1e-10, atol=1e-12)
     np.testing.assert_allclose(weighted.objective_, repeated.objective_, rtol=1e-10)
+
+
+ROWS = np.arange(13) % 3 + 1.0
+
+
+@pytest.mark.parametrize("kind", ["rows alone", "dense", "sparse", "of rows"])
+@pytest.mark.parametrize("Estimator", [NMF, MiniBatchNMF, SequentialNMF])
+def test_weights_of_samples_are_those_of_their_entries(Estimator, kind):
+    X = draw_data((13, 9), 2, losses.Frobenius())
+    inner = {
+        "rows alone": None, "dense": holes(X.shape), "sparse": sparse.csr_array(holes(X.shape)),
+        "of rows": ROWS[::-1],
+    }[kind]  # fmt: skip
+    every = ROWS if inner is None else ROWS * inner if kind == "of rows" else None
+    if every is None:
+        every = ROWS[:, None] * (inner.toarray() if kind == "sparse" else inner)
+    model = Estimator(2, random_state=0, max_iter=20)
+    found = clone(model).fit(X, weights=inner, sample_weight=ROWS)
+    wanted = clone(model).fit(X, weights=every)
+    np.testing.assert_allclose(found.components_, wanted.components_, rtol=1e-5)
+    score = found.score(X, weights=inner, sample_weight=ROWS)
+    assert score == pytest.approx(found.score(X, weights=every), rel=1e-6)
+    twice = clone(model).fit(X, weights=inner, sample_weight=2)
+    plain = clone(model).fit(X, weights=inner)
+    products = [fit.W_ @ fit.components_ for fit in (twice, plain)]
+    np.testing.assert_allclose(*products, rtol=1e-4, atol=1e-4)
+
+
+def test_batches_have_weights_of_samples():
+    X = draw_data((13, 9), 2, losses.Frobenius())
+    first = MiniBatchNMF(2, random_state=0).partial_fit(X, sample_weight=ROWS)
+    second = MiniBatchNMF(2, random_state=0).partial_fit(X, weights=ROWS)
+    np.testing.assert_array_equal(first.components_, second.components_)
+
+
+def test_bad_weights_of_samples_say_so(tmp_path):
+    X = draw_data((13, 9), 2, losses.Frobenius())
+    with pytest.raises(ValueError, match=r"sample_weight.*\(13, 9\).*\(13,\)"):
+        NMF(2).fit(X, sample_weight=np.ones(X.shape))
+    with pytest.raises(ValueError, match="weights"):
+        NMF(2).fit(X, sample_weight=-ROWS)
+    np.save(tmp_path / "V.npy", np.ones(X.shape))
+    with pytest.raises(ValueError, match=r"weights outside memory.*[Mm]ultiply"):
+        NMF(2).fit(X, weights=str(tmp_path / "V.npy"), sample_weight=ROWS)
 
 
 @pytest.mark.parametrize(("loss", "name"), PAIRS)

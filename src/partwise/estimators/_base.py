@@ -91,8 +91,10 @@ class BaseNMF(AllOrNothing, ClassNamePrefixFeaturesOutMixin, TransformerMixin, B
         self.fit_transform(X, **params)
         return self
 
-    def _check_data(self, X: Any, *, reset: bool, weights: Any = None) -> Any:
-        return check_data(self, X, reset=reset, weights=weights)
+    def _check_data(
+        self, X: Any, *, reset: bool, weights: Any = None, sample_weight: Any = None
+    ) -> Any:
+        return check_data(self, X, reset=reset, weights=weights, sample_weight=sample_weight)
 
     def _keep(self, outcome: _runs.Outcome, X: Any) -> None:
         self._set(outcome)
@@ -202,7 +204,9 @@ class BaseNMF(AllOrNothing, ClassNamePrefixFeaturesOutMixin, TransformerMixin, B
             raise ValueError(explain("inverse_transform", f"shape {W.shape}", wanted))
         return W @ self._product(W, self.components_)[1]
 
-    def score(self, X: Any, y: Any = None, *, weights: Any = None) -> float:
+    def score(
+        self, X: Any, y: Any = None, *, weights: Any = None, sample_weight: Any = None
+    ) -> float:
         """Return minus the mean misfit per entry of X, with W found for it; higher is better.
 
         Of known entries alone, and weighted where there are weights.
@@ -218,13 +222,15 @@ class BaseNMF(AllOrNothing, ClassNamePrefixFeaturesOutMixin, TransformerMixin, B
             Present for consistency.
         weights : {array-like, sparse matrix}, optional
             Of the entries of X, as in `fit_transform`.
+        sample_weight : array-like of shape (n_samples,), optional
+            Of whole rows, on top of ``weights``.
 
         Returns
         -------
         float
         """
         check_is_fitted(self, "components_")
-        X = self._check_data(X, reset=False, weights=weights)
+        X = self._check_data(X, reset=False, weights=weights, sample_weight=sample_weight)
         W = self._found(X)
         mass = X.mass if isinstance(X, RowWeighted) else as_data(X).mass
         return -_runs.misfit(self, X, W, self.components_) / mass

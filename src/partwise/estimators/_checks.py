@@ -34,7 +34,9 @@ _ADVICE = {
 _FLOATS = {"dtype": [np.float64, np.float32], "ensure_all_finite": False}
 
 
-def check_data(est: Any, X: Any, *, reset: bool, weights: Any = None) -> Any:
+def check_data(
+    est: Any, X: Any, *, reset: bool, weights: Any = None, sample_weight: Any = None
+) -> Any:
     """Return X checked: a float array, a matrix in compressed rows, or a view.
 
     A view is that of data that are `Stored`, weighted or not known everywhere.
@@ -49,6 +51,8 @@ def check_data(est: Any, X: Any, *, reset: bool, weights: Any = None) -> Any:
         Whether X is what the estimator is fitted to.
     weights : array-like, sparse matrix or None
         Of the entries of X, see `partwise.estimators._observed.observe`.
+    sample_weight : array-like or None
+        Of its rows, on top of those.
     """
     if isinstance(X, Observed):
         return X
@@ -67,7 +71,30 @@ def check_data(est: Any, X: Any, *, reset: bool, weights: Any = None) -> Any:
         _matrix(est, np.broadcast_to(np.zeros((), stored.dtype), stored.shape), names, reset)
         X = stored
     how: dict[str, Any] = {"unstored": est.unstored, "signed": signed, "scalable": _scalable(est)}
+    if sample_weight is not None:
+        weights = _both_weights(weights, sample_weight, X.shape)
     return observe(X, weights, subject=f"{type(est).__name__} (input X)", **how)
+
+
+def _both_weights(weights: Any, sample_weight: Any, shape: tuple[int, ...]) -> Any:
+    # Of entries, or of rows if only those have weights.
+    rows = np.asarray(sample_weight, dtype=np.float64)
+    rows = np.full(shape[0], rows) if rows.ndim == 0 else rows
+    if rows.shape != shape[:1]:
+        wanted = f"({shape[0]},), a weight for each sample"
+        todo = "Those of entries are an argument of their own: weights."
+        raise ValueError(explain("sample_weight", f"shape {rows.shape}", wanted, todo))
+    if weights is None:
+        return rows
+    check_kind(weights, "weights")
+    if open_reader(weights, "weights") is not None:
+        todo = "Multiply the rows of the weights by those of the samples."
+        got = "both, and weights outside memory"
+        raise ValueError(explain("weights and sample_weight", got, "one of them", todo))
+    if sparse.issparse(weights):
+        return sparse.diags_array(rows) @ sparse.csr_array(weights)
+    weights = np.asarray(weights)
+    return weights * (rows if weights.ndim == 1 else rows[:, None])
 
 
 def _scalable(est: Any) -> bool:

@@ -193,6 +193,7 @@ verbose
         H: Any = None,
         *,
         weights: Any = None,
+        sample_weight: Any = None,
         callback: Any = None,
     ) -> np.ndarray:
         """Learn the factors of X batch by batch, and return W.
@@ -207,6 +208,8 @@ verbose
             Start values, with ``init='custom'``.
         weights : {array-like, sparse matrix}, optional
             Of the entries of X or of its rows, in memory or on disk, as for `NMF`.
+        sample_weight : array-like of shape (n_samples,), optional
+            Of whole rows, on top of ``weights``, as for `NMF`.
         callback : callable, optional
             As for `NMF`, after each pass over X.
 
@@ -215,7 +218,7 @@ verbose
         W : ndarray of shape (n_samples, n_components)
         """
         with self._unchanged_on_failure():
-            X = self._check_data(X, reset=True, weights=weights)
+            X = self._check_data(X, reset=True, weights=weights, sample_weight=sample_weight)
             self.__dict__.pop("_memory", None)
             start = _runs.check_starts(self, X, W, H)
             self._keep(_runs.fit_all(self, X, start, self._solver, callback), X)
@@ -225,7 +228,14 @@ verbose
 
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(
-        self, X: Any, y: Any = None, W: Any = None, H: Any = None, *, weights: Any = None
+        self,
+        X: Any,
+        y: Any = None,
+        W: Any = None,
+        H: Any = None,
+        *,
+        weights: Any = None,
+        sample_weight: Any = None,
     ) -> MiniBatchNMF:
         """Learn from one batch of rows, from the components of an earlier fit if there is one.
 
@@ -240,18 +250,21 @@ verbose
         weights : {array-like, sparse matrix}, optional
             Of the entries of the batch or of its rows. A feature keeps its start as long as none
             of its entries is known.
+        sample_weight : array-like of shape (n_rows,), optional
+            Of whole rows, on top of ``weights``.
 
         Returns
         -------
         self
         """
         with self._unchanged_on_failure():
-            self._learn(X, W, H, weights)
+            self._learn(X, W, H, weights, sample_weight)
         return self
 
-    def _learn(self, X: Any, W: Any, H: Any, weights: Any) -> None:
+    def _learn(self, X: Any, W: Any, H: Any, weights: Any, sample_weight: Any) -> None:
         known = hasattr(self, "components_")
-        X = self._check_data(X, reset=not known, weights=weights)
+        how = {"weights": weights, "sample_weight": sample_weight}
+        X = self._check_data(X, reset=not known, **how)
         # From a batch of zeros nothing can be learned, not even where to begin.
         begin = not known or not self.components_.any()
         if begin or not hasattr(self, "_memory"):

@@ -219,6 +219,7 @@ class NMF(BaseNMF):
         H: Any = None,
         *,
         weights: Any = None,
+        sample_weight: Any = None,
         fixed_W: Any = None,
         fixed_H: Any = None,
         callback: Any = None,
@@ -242,6 +243,9 @@ class NMF(BaseNMF):
             Of the shape of X, or (n_samples,) for whole rows; each ≥ 0, 0 is missing, also what
             a sparse matrix does not store. Minimized is Σ weights · d(X, W H) with the penalties.
             For uncertainties s, of the squared loss, 1 / s². Or read from disk, as X.
+        sample_weight : array-like of shape (n_samples,), optional
+            Of whole rows, each ≥ 0, on top of ``weights``: a row of weight 2 counts as two rows
+            that are the same.
         fixed_W, fixed_H : boolean ndarray of the shape of W or H, optional
             True where an entry keeps its start value.
         callback : callable, optional
@@ -253,7 +257,7 @@ class NMF(BaseNMF):
         W : ndarray of shape (n_samples, n_components)
         """
         with self._unchanged_on_failure():
-            X = self._check_data(X, reset=True, weights=weights)
+            X = self._check_data(X, reset=True, weights=weights, sample_weight=sample_weight)
             start = _runs.check_starts(self, X, W, H, fixed_W, fixed_H)
             self._keep(_runs.fit_all(self, X, start, _runs.default_solver(self), callback), X)
         return self.W_.copy()

@@ -124,7 +124,13 @@ penalty_H, verbose, shuffle, n_init, n_jobs, max_time, unstored, allow_negative
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit_transform(
-        self, X: Any, y: Any = None, *, weights: Any = None, callback: Any = None
+        self,
+        X: Any,
+        y: Any = None,
+        *,
+        weights: Any = None,
+        sample_weight: Any = None,
+        callback: Any = None,
     ) -> np.ndarray:
         """Learn the factors of X and return W of the last rank.
 
@@ -136,6 +142,8 @@ penalty_H, verbose, shuffle, n_init, n_jobs, max_time, unstored, allow_negative
             Present for consistency.
         weights : {array-like, sparse matrix}, optional
             Of the entries of X, as for `NMF.fit_transform`.
+        sample_weight : array-like of shape (n_samples,), optional
+            Of whole rows, on top of ``weights``.
         callback : callable, optional
             Called with a `FitState` at the start and after each iteration of every rank; the fit
             ends when it returns True.
@@ -145,7 +153,7 @@ penalty_H, verbose, shuffle, n_init, n_jobs, max_time, unstored, allow_negative
         W : ndarray of shape (n_samples, n_components)
         """
         with self._unchanged_on_failure():
-            view = self._check_data(X, reset=True, weights=weights)
+            view = self._check_data(X, reset=True, weights=weights, sample_weight=sample_weight)
             self._steps, persistence = self._build(view, callback)
             self._keep(self._steps[-1], view)
             self._warn_about_ranks()

@@ -54,6 +54,10 @@ class CoordinateDescent(Solver):
     for all rows give the direction of a row, and its own entries how far it goes; a start that is
     more than 16 times above such data is brought to their mean first, if no penalty forbids it.
 
+    The factors are updated in the order of the model. But large dense data with few components are
+    read once for both: rows of the factor of the longer side move, and what the other one needs is
+    summed up from them while their part of X is in the cache.
+
     Parameters
     ----------
     repeats : int
