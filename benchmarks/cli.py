@@ -6,7 +6,19 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks import cold, compare, disk, memory, parts, race, report, small, solvers, threads
+from benchmarks import (
+    cold,
+    compare,
+    disk,
+    holes,
+    memory,
+    parts,
+    race,
+    report,
+    small,
+    solvers,
+    threads,
+)
 from benchmarks.report import Table
 from benchmarks.workloads import WORKLOADS
 
@@ -46,6 +58,10 @@ def _parts(args: argparse.Namespace) -> Table:
     return parts.table(args.size, args.rows, args.iterations or 20)
 
 
+def _holes(args: argparse.Namespace) -> Table:
+    return holes.table(args.size, args.iterations or 30, args.repeats or 3)
+
+
 def _cold(args: argparse.Namespace) -> Table:
     return cold.table(args.rows, args.repeats or 5)
 
@@ -68,6 +84,7 @@ COMMANDS = {
     "memory": (_memory, "peak memory of a fit beyond X"),
     "threads": (_threads, "two threads against one"),
     "parts": (_parts, "what an iteration is made of, beside what the machine does alone"),
+    "holes": (_holes, "an iteration with missing entries beside one without"),
     "cold": (_cold, "the first fit of a process, with and without compiled kernels"),
     "small": (_small, "a small default fit beside scikit-learn's"),
     "disk": (_disk, "a file larger than what the fit may hold in memory"),
@@ -76,8 +93,8 @@ COMMANDS = {
 }
 NEEDS = {
     "rows": {"table", "memory", "threads", "parts", "cold", "solvers", "compare"},
-    "iterations": {"memory", "threads", "parts", "disk", "compare"},
-    "repeats": {"table", "threads", "cold", "small", "compare"},
+    "iterations": {"memory", "threads", "parts", "holes", "disk", "compare"},
+    "repeats": {"table", "threads", "holes", "cold", "small", "compare"},
 }
 
 

@@ -54,6 +54,11 @@ def quiet() -> Any:
         yield
 
 
+def rest() -> None:
+    """Wait until the threads of what ran before have gone to sleep."""
+    time.sleep(0.3)
+
+
 def _timed(work: Callable[[], Any]) -> tuple[Any, float]:
     with quiet():
         begin = time.perf_counter()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any, NamedTuple
@@ -13,13 +12,12 @@ import numpy as np
 from benchmarks import floor, partwise_runs
 from benchmarks.data import MissingDataError
 from benchmarks.objective import objective
-from benchmarks.peers import PEERS, SCIKIT_LEARN, Iterate, Peer
+from benchmarks.peers import PEERS, SCIKIT_LEARN, Iterate, Peer, rest
 from benchmarks.report import Table, middle, number, spread
 from benchmarks.workloads import WORKLOADS, Workload, start
 
 REFERENCE_ITERATIONS = 100
 SLACK = 1.0001
-REST = 0.3  # seconds, until the threads of the library before have gone to sleep
 HEAD = [
     "work", "library", "seconds", "whole fit", "iterations", "times faster", "ms per iteration",
     "over two products", "over two reads",
@@ -171,13 +169,13 @@ def race(
         entrants = _entrants(found, course, solvers, others, seed)
         for repeat in range(repeats):
             if repeat:
-                time.sleep(REST)
+                rest()
                 seconds = reference(REFERENCE_ITERATIONS)[2]
             if SCIKIT_LEARN in others:
                 lap = Lap(seconds, seconds, done, seconds / done)
                 found.add(SCIKIT_LEARN.name, lap, seconds)
             for name, lap_of in entrants.items():
-                time.sleep(REST)
+                rest()
                 found.add(name, lap_of(), seconds)
                 print(f"{work.name}: {name}, seed {seed}, repeat {repeat}", file=sys.stderr)
     return found
@@ -190,7 +188,7 @@ def _entrants(
     entrants: dict[str, Timed] = {}
     for name in solvers:
         solver = name.partition("-")[2] or "auto"
-        partwise_runs.fit(*course[:4], solver=solver, iterations=3)
+        partwise_runs.fit(*course[:4], solver=solver, iterations=partwise_runs.WARM)
         entrants[name] = partial(_partwise_lap, course, solver)
     for peer in others:
         if peer is SCIKIT_LEARN or not peer.serves(course.X, course.beta):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,18 +10,18 @@ import numpy as np
 
 from benchmarks.floor import SQUARE, square_product
 from benchmarks.processes import call
-from benchmarks.race import REST
 from benchmarks.report import Table, spread
 
 
 def seconds(name: str, size: str, iterations: int) -> dict[str, Any]:
     """Return the seconds per iteration of a warm fit, and of the whole call."""
     from benchmarks import partwise_runs
+    from benchmarks.peers import rest
     from benchmarks.workloads import begun
 
     work, X, W, H = begun(name, size)
-    partwise_runs.fit(X, W, H, work.beta, iterations=2)
-    time.sleep(REST)
+    partwise_runs.fit(X, W, H, work.beta, iterations=partwise_runs.WARM)
+    rest()
     run = partwise_runs.fit(X, W, H, work.beta, iterations=iterations)
     return {"per_iteration": run.per_iteration, "whole": run.whole, "product": square_product()}
 

@@ -78,6 +78,13 @@ def test_threads(run):
     assert_whole(rows, ["small"], ["times faster", "whole fit"])
 
 
+def test_holes(run):
+    rows = run("holes", "--iterations", 5, "--repeats", 1)
+    assert len(rows) == 2
+    for row in rows:
+        assert 0 < value(row["times as long"])
+
+
 def test_parts(run):
     rows = run("parts", "--iterations", 3, "--rows", "tfidf,counts,faces,powers")
     for name in ("tfidf", "counts", "faces", "powers"):
