@@ -342,7 +342,8 @@ class Problem:
 
     def _at_once(self, name: str) -> int:
         # How many rows to look at twice at a time when that factor moves, and then the other one.
-        if not (self.quadratic and self.model.plain and len(self.free) == 2) or self.data.is_sparse:
+        whole = self.quadratic and not (self.data.is_sparse or self.signed)
+        if not (whole and self.model.plain and len(self.free) == 2):
             return 0
         led = self.led_by(name, "normal")
         return 0 if led is None else led.data.rows_at_once(self.model.n_components)

@@ -143,8 +143,14 @@ def test_bad_weights_of_samples_say_so(tmp_path):
     X = draw_data((13, 9), 2, losses.Frobenius())
     with pytest.raises(ValueError, match=r"sample_weight.*\(13, 9\).*\(13,\)"):
         NMF(2).fit(X, sample_weight=np.ones(X.shape))
-    with pytest.raises(ValueError, match="weights"):
-        NMF(2).fit(X, sample_weight=-ROWS)
+    for both in ({}, {"weights": -ROWS}, {"weights": -np.ones(X.shape)}):
+        with pytest.raises(ValueError, match=r"sample_weight: got entries from -3"):
+            NMF(2).fit(X, sample_weight=-ROWS, **both)
+    for shape in ((1, 9), (1,), (9,)):
+        with pytest.raises(ValueError, match=r"^weights: got shape"):
+            NMF(2).fit(X, sample_weight=ROWS, weights=np.ones(shape))
+    with pytest.raises(TypeError, match="masked"):
+        NMF(2).fit(X, sample_weight=np.ma.masked_array(ROWS, ROWS > 2))
     np.save(tmp_path / "V.npy", np.ones(X.shape))
     with pytest.raises(ValueError, match=r"weights outside memory.*[Mm]ultiply"):
         NMF(2).fit(X, weights=str(tmp_path / "V.npy"), sample_weight=ROWS)

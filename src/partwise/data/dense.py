@@ -108,7 +108,7 @@ class Dense(Data):
         # Σ X, entries that are not zero, and the squares of rows and of columns of X as it lies in
         # memory, from one pass over it.
         X = self.array if self.array.flags.c_contiguous else self.array.T
-        table = X.reshape(len(X), -1)
+        table = X.reshape(len(X), self.size // max(1, len(X)))
         pieces = spans(len(table), LOOK * table.shape[1])
         of_rows = np.empty(len(table))
         of_columns = np.zeros((len(pieces), table.shape[1]))

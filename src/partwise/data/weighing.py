@@ -15,7 +15,9 @@ from partwise.data.views import as_data
 __all__ = ["checked_weights", "known_of_dense", "known_of_sparse", "listed"]
 
 
-def checked_weights(weights: Any, shape: tuple[int, ...], dtype: np.dtype) -> Any:
+def checked_weights(
+    weights: Any, shape: tuple[int, ...], dtype: np.dtype, subject: str = "weights"
+) -> Any:
     """Return weights ≥ 0 of all entries of X, in its dtype; ValueError for others.
 
     Parameters
@@ -24,30 +26,32 @@ def checked_weights(weights: Any, shape: tuple[int, ...], dtype: np.dtype) -> An
         Sparse stay sparse.
     shape, dtype
         Those of X.
+    subject : str
+        Their name in messages.
     """
     is_sparse = sparse.issparse(weights)
-    weights = _real(weights, dtype)
+    weights = _real(weights, dtype, subject)
     if not is_sparse and weights.shape in ((shape[0],), (shape[0], 1)):
         weights = np.broadcast_to(weights.reshape(-1, 1), shape)
     if weights.shape != tuple(shape):
         wanted = f"the shape of X, {tuple(shape)}, or one weight for each of its rows"
-        raise ValueError(explain("weights", f"shape {weights.shape}", wanted))
+        raise ValueError(explain(subject, f"shape {weights.shape}", wanted))
     values = weights.data if is_sparse else weights
     low, high = (values.min(), values.max()) if values.size else (0, 0)
     if not (low >= 0 and np.isfinite(high)):
         todo = "An entry is missing where its weight is 0; for an uncertainty s use 1 / s**2."
         got = f"entries from {low:g} to {high:g}"
-        raise ValueError(explain("weights", got, "finite numbers ≥ 0", todo))
+        raise ValueError(explain(subject, got, "finite numbers ≥ 0", todo))
     return weights
 
 
-def _real(weights: Any, dtype: np.dtype) -> Any:
+def _real(weights: Any, dtype: np.dtype, subject: str) -> Any:
     # Numbers of a dtype that holds them, in compressed rows if they are sparse.
-    check_kind(weights, "weights")
+    check_kind(weights, subject)
     given = sparse.csr_array(weights) if sparse.issparse(weights) else np.asarray(weights)
-    check_kind(given, "weights")
+    check_kind(given, subject)
     if given.dtype.kind == "c":
-        raise ValueError(explain("weights", "complex numbers", "real ones"))
+        raise ValueError(explain(subject, "complex numbers", "real ones"))
     if given.dtype == dtype:
         return given
     wide = given.astype(np.float64)
@@ -58,7 +62,7 @@ def _real(weights: Any, dtype: np.dtype) -> Any:
         sizes = np.abs(before[before != 0])
         got = f"sizes from {sizes.min():g} to {sizes.max():g}"
         todo = "Multiply all by one number, or pass X in float64."
-        raise ValueError(explain("weights", got, f"what {dtype}, the dtype of X, can hold", todo))
+        raise ValueError(explain(subject, got, f"what {dtype}, the dtype of X, can hold", todo))
     return narrow
 
 

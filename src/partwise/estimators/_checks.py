@@ -12,7 +12,7 @@ from sklearn.utils.validation import check_array, validate_data
 
 from partwise._arrays import check_kind
 from partwise._errors import explain
-from partwise.data import Observed, Stored, open_reader
+from partwise.data import Observed, Stored, checked_weights, open_reader
 from partwise.estimators._observed import observe
 from partwise.estimators._runs import objects_of
 from partwise.losses import as_loss
@@ -78,23 +78,26 @@ def check_data(
 
 def _both_weights(weights: Any, sample_weight: Any, shape: tuple[int, ...]) -> Any:
     # Of entries, or of rows if only those have weights.
-    rows = np.asarray(sample_weight, dtype=np.float64)
-    rows = np.full(shape[0], rows) if rows.ndim == 0 else rows
-    if rows.shape != shape[:1]:
+    rows = np.full(shape[0], sample_weight) if np.ndim(sample_weight) == 0 else sample_weight
+    if np.shape(rows) != shape[:1]:
         wanted = f"({shape[0]},), a weight for each sample"
         todo = "Those of entries are an argument of their own: weights."
-        raise ValueError(explain("sample_weight", f"shape {rows.shape}", wanted, todo))
+        raise ValueError(explain("sample_weight", f"shape {np.shape(rows)}", wanted, todo))
+    double = np.dtype(np.float64)
+    rows = checked_weights(rows, (shape[0], 1), double, "sample_weight")
     if weights is None:
-        return rows
+        return rows[:, 0]
     check_kind(weights, "weights")
     if open_reader(weights, "weights") is not None:
         todo = "Multiply the rows of the weights by those of the samples."
         got = "both, and weights outside memory"
         raise ValueError(explain("weights and sample_weight", got, "one of them", todo))
+    if np.shape(weights) in (shape[:1], (shape[0], 1)):
+        return (rows * checked_weights(weights, rows.shape, double))[:, 0]
+    weights = checked_weights(weights, shape, double)
     if sparse.issparse(weights):
-        return sparse.diags_array(rows) @ sparse.csr_array(weights)
-    weights = np.asarray(weights)
-    return weights * (rows if weights.ndim == 1 else rows[:, None])
+        return sparse.diags_array(rows[:, 0]) @ weights
+    return rows * weights
 
 
 def _scalable(est: Any) -> bool:

@@ -407,7 +407,9 @@ class PositiveMatrixFactorization(BaseNMF):
         totals = H.sum(axis=axes[unit], keepdims=True)
         return 100 * np.divide(H, totals, out=np.zeros_like(H), where=totals > 0)
 
-    def _check_data(self, X: Any, *, reset: bool, weights: Any = None) -> Weighted:
+    def _check_data(  # type: ignore[override]
+        self, X: Any, *, reset: bool, weights: Any = None
+    ) -> Weighted:
         uncertainty = None
         if weights is not None:
             weights = np.asarray(weights)

@@ -150,7 +150,7 @@ def _rose(f, old, values, stored, slope, curve, beta):  # type: ignore[no-untype
     # Whether the objective of a row is above that at the old f, whose model is values[3]. Mostly
     # a bound says that it is not, at a fifth of the cost of logarithms.
     rise, digits = _penalty(f, slope, curve), 1e-12 if f.itemsize == 8 else 1e-5
-    size = abs(rise)
+    size = abs(rise) + (stored if beta == 0.0 else 0)  # what a cost of that kind is about
     rise -= _penalty(old, slope, curve)
     fall = fall_logarithmic(values) if beta == 1.0 else fall_reciprocal(values)
     if rise <= float(fall) + digits * size:

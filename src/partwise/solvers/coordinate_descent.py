@@ -305,7 +305,7 @@ class _Sweeps:
         F, A = product
         data: Any = led.data
         before = self.state.solved.get(name, F[:0])
-        how = (
+        how: tuple[Any, ...] = (
             A, F, normal.gram, normal.cross[0], free, self.order, self.limits(name), before,
             F.dtype.type(self.state.active),
         )  # fmt: skip
