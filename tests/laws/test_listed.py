@@ -84,7 +84,7 @@ def naive_search(X, weights, F, A, G, share, slope, curve, free):
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
-@pytest.mark.parametrize("k", [1, 3, 4, 8, 10, 20, 30, 33, 50, 70, 130])
+@pytest.mark.parametrize("k", [1, 2, 3, 4, 5, 7, 8, 10, 15, 20, 30, 33, 50, 70, 130])
 @pytest.mark.parametrize("columns", [7, 40, 20_000])
 def test_a_search_is_the_naive_one(columns, k, dtype):
     """Few and many components, rows without entries, tables that are near and far."""

@@ -65,6 +65,9 @@ def test_machines_with_shorter_registers(features, tmp_path):
     program = (
         "from tests.oracle.test_dense_products import SHAPES, check\n"
         "for shape in SHAPES: check(shape, 7, 'd')\n"
+        "from tests.oracle.test_row_kernels import test_sparse_products as sparse\n"
+        "for dtype in 'df':\n"
+        "    for k in (1, 2, 3, 5, 9): sparse(dtype, 'int32', k)\n"
         "from partwise.kernels import _tiles\n"
         "print(_tiles.tile_bytes())\n"
     )

@@ -89,7 +89,7 @@ def test_blocks_of_eight_rows(dtype, k):
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("index", [np.int32, np.int64])
-@pytest.mark.parametrize("k", [1, 4, 50])
+@pytest.mark.parametrize("k", [1, 2, 3, 4, 5, 7, 9, 15, 50])
 def test_sparse_products(dtype, index, k):
     rng = np.random.default_rng(1)
     X = sparse.random_array((40, 90), density=0.2, rng=rng, format="csr", dtype=dtype)

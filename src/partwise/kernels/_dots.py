@@ -10,10 +10,10 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from partwise.kernels._gather import AHEAD, Gather
+from partwise.kernels._gather import AHEAD, HALF, SHORTEST, Gather
 from partwise.kernels._lines import REORDER
 
-__all__ = ["sum_left", "sum_moved"]
+__all__ = ["sum_half_left", "sum_half_moved", "sum_left", "sum_moved"]
 
 FEW = 4  # stored entries whose products with a row are summed up together
 
@@ -21,8 +21,10 @@ FEW = 4  # stored entries whose products with a row are summed up together
 class _Dots(Gather):
     """Products of one row with the rows of `FEW` stored entries, as a vector, or with one."""
 
-    def __init__(self, context: Any, builder: Any, signature: Any, values: Any) -> None:
-        super().__init__(context, builder, signature, values)
+    def __init__(
+        self, context: Any, builder: Any, signature: Any, values: Any, bytes_: int
+    ) -> None:
+        super().__init__(context, builder, signature, values, bytes_)
         kind = ir.VectorType(ir.DoubleType(), FEW)
         self.squares = cgutils.alloca_once_value(builder, ir.Constant(kind, [0.0] * FEW))
 
@@ -54,6 +56,9 @@ class _Dots(Gather):
             width //= 2
             halves = range(width), range(width, 2 * width)
             found = [self.folded(each, each, halves) for each in found]
+        if width == 1:
+            two = [self.shuffled(found[n], found[n + 1], range(2)) for n in (0, 2)]
+            return self.shuffled(two[0], two[1], range(FEW))
         if width == 2:
             two = [self.folded(found[n], found[n + 1], ([0, 2], [1, 3])) for n in (0, 2)]
             return self.shuffled(two[0], two[1], range(FEW))
@@ -104,68 +109,76 @@ class _Dots(Gather):
         return total
 
 
-@intrinsic
-def sum_left(
-    typingctx: Any,
-    A: Any, indices: Any, data: Any, weights: Any, F: Any, out: Any, i: Any, p: Any, end: Any,
-    far: Any,
-) -> Any:  # fmt: skip
-    """Do ``out[i] = Σ v r A[indices[q]]`` for q from p to the end, and return Σ v r² in float64.
-
-    Here r is ``data[q] − F[i] @ A[indices[q]]`` and v is ``weights[q]``. A row has from
-    ``SHORTEST`` to ``LONGEST`` bytes, so that it is fetched once; else as for `sum_rows`.
-    """
-
-    def emit(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        *arrays, i_, begin_, end_, far_ = values
-        gather = _Dots(context, builder, signature, arrays)
-        last = builder.sub(builder.extract_value(gather.arrays[1].shape, 0), gather.number(1))
-        shift = builder.mul(i_, gather.k)
-        row, target = (builder.gep(gather.arrays[n].data, [shift]) for n in (4, 5))
-        for first, width in gather.chunks():
-            starts = gather.starts(first, width)
-            own = gather.own(row, first, starts)
-            totals = [gather.variable(gather.constant(0.0)) for _ in starts]
-            for at, count in gather.steps(begin_, end_):
-                with builder.if_then(far_):
+def _left(bytes_: int) -> Any:
+    @intrinsic
+    def left(
+        typingctx: Any,
+        A: Any, indices: Any, data: Any, weights: Any, F: Any, out: Any, i: Any, p: Any, end: Any,
+        far: Any,
+    ) -> Any:  # fmt: skip
+        def emit(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+            *arrays, i_, begin_, end_, far_ = values
+            gather = _Dots(context, builder, signature, arrays, bytes_)
+            last = builder.sub(builder.extract_value(gather.arrays[1].shape, 0), gather.number(1))
+            shift = builder.mul(i_, gather.k)
+            row, target = (builder.gep(gather.arrays[n].data, [shift]) for n in (4, 5))
+            for first, width in gather.parts():
+                starts = gather.starts(first, width)
+                own = gather.own(row, first, starts)
+                totals = [gather.variable(gather.constant(0.0)) for _ in starts]
+                for at, count in gather.steps(begin_, end_):
+                    with builder.if_then(far_):
+                        for n in range(count):
+                            gather.fetch(gather.after(at, AHEAD + n), last, first, width)
+                    dots = gather.dots(own, at, starts, count)
+                    rest = builder.fsub(gather.some(2, at, count), dots)
+                    weighed = builder.fmul(gather.some(3, at, count), rest)
                     for n in range(count):
-                        gather.fetch(gather.after(at, AHEAD + n), last, first, width)
-                dots = gather.dots(own, at, starts, count)
-                rest = builder.fsub(gather.some(2, at, count), dots)
-                weighed = builder.fmul(gather.some(3, at, count), rest)
-                for n in range(count):
-                    lines = gather.lines(gather.after(at, n), starts)
-                    gather.add_lines(totals, gather.one(weighed, n, count), lines)
-                gather.add_squares(weighed, rest, count)
-            gather.store_lines(totals, target, starts)
-        return gather.sum_of_squares()
+                        lines = gather.lines(gather.after(at, n), starts)
+                        gather.add_lines(totals, gather.one(weighed, n, count), lines)
+                    gather.add_squares(weighed, rest, count)
+                gather.store_lines(totals, target, starts)
+            return gather.sum_of_squares()
 
-    place = types.int64
-    how = (A, indices, data, weights, F, out, place, place, place, types.boolean)
-    return types.float64(*how), emit
+        place = types.int64
+        how = (A, indices, data, weights, F, out, place, place, place, types.boolean)
+        return types.float64(*how), emit
+
+    return left
 
 
-@intrinsic
-def sum_moved(
-    typingctx: Any, A: Any, indices: Any, weights: Any, D: Any, i: Any, p: Any, end: Any
-) -> Any:
-    """Return ``Σ v (D[i] @ A[indices[q]])²`` for q from p to the end, in float64.
+def _moved(bytes_: int) -> Any:
+    @intrinsic
+    def moved(
+        typingctx: Any, A: Any, indices: Any, weights: Any, D: Any, i: Any, p: Any, end: Any
+    ) -> Any:
+        def emit(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+            *arrays, i_, begin_, end_ = values
+            gather = _Dots(context, builder, signature, arrays, bytes_)
+            row = builder.gep(gather.arrays[3].data, [builder.mul(i_, gather.k)])
+            for first, width in gather.parts():
+                starts = gather.starts(first, width)
+                own = gather.own(row, first, starts)
+                for at, count in gather.steps(begin_, end_):
+                    moved = gather.dots(own, at, starts, count)
+                    weighed = builder.fmul(gather.some(2, at, count), moved)
+                    gather.add_squares(weighed, moved, count)
+            return gather.sum_of_squares()
 
-    As for `sum_left`, of entries that it has just seen: nothing is fetched ahead.
-    """
+        place = types.int64
+        return types.float64(A, indices, weights, D, place, place, place), emit
 
-    def emit(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        *arrays, i_, begin_, end_ = values
-        gather = _Dots(context, builder, signature, arrays)
-        row = builder.gep(gather.arrays[3].data, [builder.mul(i_, gather.k)])
-        for first, width in gather.chunks():
-            starts = gather.starts(first, width)
-            own = gather.own(row, first, starts)
-            for at, count in gather.steps(begin_, end_):
-                moved = gather.dots(own, at, starts, count)
-                weighed = builder.fmul(gather.some(2, at, count), moved)
-                gather.add_squares(weighed, moved, count)
-        return gather.sum_of_squares()
+    return moved
 
-    place = types.int64
-    return types.float64(A, indices, weights, D, place, place, place), emit
+
+# Do ``out[i] = Σ v r A[indices[q]]`` for q from p to the end, and return Σ v r² in float64. Here r
+# is ``data[q] − F[i] @ A[indices[q]]`` and v is ``weights[q]``. A row has from ``SHORTEST`` to
+# ``LONGEST`` bytes, so that it is fetched once, or for `sum_half_left` from half a vector to a
+# whole one; else as for `sum_rows`.
+sum_left = _left(SHORTEST)
+sum_half_left = _left(HALF)
+
+# Return ``Σ v (D[i] @ A[indices[q]])²`` for q from p to the end, in float64. As for `sum_left`, of
+# entries that it has just seen: nothing is fetched ahead.
+sum_moved = _moved(SHORTEST)
+sum_half_moved = _moved(HALF)

@@ -14,10 +14,20 @@ from partwise.kernels._blocks import ask_for
 from partwise.kernels._lines import CONTRACT, LINE, _Lines
 from partwise.kernels._registers import REGISTERS
 
-__all__ = ["LONGEST", "SHORTEST", "Gather", "sum_rows"]
+__all__ = [
+    "HALF",
+    "LONGEST",
+    "QUARTER",
+    "SHORTEST",
+    "Gather",
+    "sum_half_rows",
+    "sum_quarter_rows",
+    "sum_rows",
+]
 
 # Bytes of a row that all kernels here take, and of one that they take in one go.
 SHORTEST, LONGEST = REGISTERS.bytes, 8 * LINE
+HALF, QUARTER = SHORTEST // 2, max(SHORTEST // 4, 8)  # at least one number
 # Vectors of a sum that are in registers together, at most; and numbers of them that have code of
 # their own: of many, one or a few more than needed cost little.
 MOST = LONGEST // REGISTERS.bytes
@@ -35,8 +45,10 @@ def _surely(count: int) -> int:
 class Gather(_Lines):
     """Rows of A (array 0), by the numbers in array 1."""
 
-    def __init__(self, context: Any, builder: Any, signature: Any, values: Any) -> None:
-        super().__init__(context, builder, signature, values, REGISTERS.bytes)
+    def __init__(
+        self, context: Any, builder: Any, signature: Any, values: Any, bytes_: int = SHORTEST
+    ) -> None:
+        super().__init__(context, builder, signature, values, bytes_)
         self.k = builder.extract_value(self.arrays[0].shape, 1)
         self.whole = signature.args[1].dtype.bitwidth == 64
 
@@ -58,8 +70,12 @@ class Gather(_Lines):
             found[n] = builder.select(inside, found[n], most)
         return found
 
-    def chunks(self) -> Iterator[tuple[Any, int]]:
+    def parts(self) -> Iterator[tuple[Any, int]]:
         """Write code for some components at a time: give the first one, and how many vectors."""
+        return self.chunks() if self.width * self.size == SHORTEST else self.one_or_two()
+
+    def chunks(self) -> Iterator[tuple[Any, int]]:
+        """Do so for rows of any length."""
         builder, wide = self.builder, self.number(MOST * self.width)
         chunks = builder.udiv(builder.add(self.k, builder.sub(wide, self.number(1))), wide)
         with cgutils.for_range(builder, chunks) as loop:
@@ -70,6 +86,15 @@ class Gather(_Lines):
                 high = builder.icmp_signed("<=", rest, self.number(count * self.width))
                 with builder.if_then(builder.and_(low, high) if count < MOST else low):
                     yield first, count
+
+    def one_or_two(self) -> Iterator[tuple[Any, int]]:
+        """Do so for rows of one vector or two."""
+        short = self.builder.icmp_signed("<=", self.k, self.number(self.width))
+        with self.builder.if_else(short) as (then, otherwise):
+            with then:
+                yield self.number(0), 1
+            with otherwise:
+                yield self.number(0), 2
 
     def own(self, row: Any, first: Any, starts: list[Any]) -> list[Any]:
         """Return vectors of a row, zero where they lie over components before them."""
@@ -117,31 +142,38 @@ class Gather(_Lines):
         p = self.builder.select(self.builder.icmp_signed("<", p, last), p, last)
         start = self.builder.gep(self.row_of(p), [first])
         line = self.builder.bitcast(start, ir.IntType(8).as_pointer())
-        for place in range(0, count * REGISTERS.bytes, LINE):
+        for place in range(0, count * self.width * self.size, LINE):
             ask_for(self.builder, self.builder.gep(line, [self.number(place)]))
 
 
-@intrinsic
-def sum_rows(
-    typingctx: Any, A: Any, indices: Any, weights: Any, out: Any, i: Any, p: Any, end: Any, far: Any
-) -> Any:
-    """Do ``out[i] = Σ weights[p] A[indices[p]]`` from p to the end; A and out in C order.
+def _summer(bytes_: int) -> Any:
+    @intrinsic
+    def add(
+        typingctx: Any,
+        A: Any, indices: Any, weights: Any, out: Any, i: Any, p: Any, end: Any, far: Any,
+    ) -> Any:  # fmt: skip
+        def emit(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+            *arrays, i_, begin_, end_, far_ = values
+            gather = Gather(context, builder, signature, arrays, bytes_)
+            last = builder.sub(builder.extract_value(gather.arrays[1].shape, 0), gather.number(1))
+            target = builder.gep(gather.arrays[3].data, [builder.mul(i_, gather.k)])
+            for first, count in gather.parts():
+                _sum_chunk(gather, target, (begin_, end_, last, far_), first, count)
+            return context.get_dummy_value()
 
-    A row has at least as many components as a vector. ``far``: A is so large that its rows are
-    fetched ahead, up to the end of ``indices``.
-    """
+        place = types.int64
+        return types.void(A, indices, weights, out, place, place, place, types.boolean), emit
 
-    def emit(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        *arrays, i_, begin_, end_, far_ = values
-        gather = Gather(context, builder, signature, arrays)
-        last = builder.sub(builder.extract_value(gather.arrays[1].shape, 0), gather.number(1))
-        target = builder.gep(gather.arrays[3].data, [builder.mul(i_, gather.k)])
-        for first, count in gather.chunks():
-            _sum_chunk(gather, target, (begin_, end_, last, far_), first, count)
-        return context.get_dummy_value()
+    return add
 
-    place = types.int64
-    return types.void(A, indices, weights, out, place, place, place, types.boolean), emit
+
+# Do ``out[i] = Σ weights[p] A[indices[p]]`` from p to the end; A and out in C order. A row has at
+# least as many components as a vector; in `sum_half_rows` as half a vector and fewer than a whole
+# one, in `sum_quarter_rows` as a quarter and fewer than half. ``far``: A is so large that its rows
+# are fetched ahead, up to the end of ``indices``.
+sum_rows = _summer(SHORTEST)
+sum_half_rows = _summer(HALF)
+sum_quarter_rows = _summer(QUARTER)
 
 
 def _sum_chunk(gather: Gather, target: Any, ends: Any, first: Any, count: int) -> None:

@@ -6,8 +6,8 @@ import numpy as np
 
 from partwise.kernels._compile import compiled
 from partwise.kernels._descent import LANES
-from partwise.kernels._dots import sum_left, sum_moved
-from partwise.kernels._gather import LONGEST, SHORTEST
+from partwise.kernels._dots import sum_half_left, sum_half_moved, sum_left, sum_moved
+from partwise.kernels._gather import HALF, LONGEST, SHORTEST
 from partwise.kernels._pieces import take
 from partwise.kernels.extrapolation import extrapolate
 from partwise.kernels.quadratic import coordinate_sweeps
@@ -31,8 +31,11 @@ def _dot(f, a):  # type: ignore[no-untyped-def]
 def _left(listed, A, f, L, i, begin, end, far):  # type: ignore[no-untyped-def]
     # L[i] = Σ v r a and Σ v r², r = x − f[i] · a, over listed entries: value x, weight v, row a.
     indices, data, weights = listed
-    if SHORTEST <= A.shape[1] * A.itemsize <= LONGEST:
+    size = A.shape[1] * A.itemsize
+    if SHORTEST <= size <= LONGEST:
         return sum_left(A, indices, data, weights, f, L, i, begin, end, far)
+    if HALF <= size < SHORTEST:
+        return sum_half_left(A, indices, data, weights, f, L, i, begin, end, far)
     total = 0.0
     L[i] = 0
     for p in range(begin, end):
@@ -49,8 +52,11 @@ def _left(listed, A, f, L, i, begin, end, far):  # type: ignore[no-untyped-def]
 def _moved(listed, A, D, i, begin, end):  # type: ignore[no-untyped-def]
     # Σ v (D[i] · a)² over listed entries.
     indices, weights = listed[0], listed[2]
-    if SHORTEST <= A.shape[1] * A.itemsize <= LONGEST:
+    size = A.shape[1] * A.itemsize
+    if SHORTEST <= size <= LONGEST:
         return sum_moved(A, indices, weights, D, i, begin, end)
+    if HALF <= size < SHORTEST:
+        return sum_half_moved(A, indices, weights, D, i, begin, end)
     total = 0.0
     for p in range(begin, end):
         moved = _dot(D[i], A[indices[p]])

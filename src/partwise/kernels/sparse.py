@@ -5,7 +5,14 @@ from __future__ import annotations
 import numpy as np
 
 from partwise.kernels._compile import compiled
-from partwise.kernels._gather import SHORTEST, sum_rows
+from partwise.kernels._gather import (
+    HALF,
+    QUARTER,
+    SHORTEST,
+    sum_half_rows,
+    sum_quarter_rows,
+    sum_rows,
+)
 
 __all__ = ["add_columns", "product_at", "sparse_product", "square_sums"]
 
@@ -39,18 +46,21 @@ def sparse_product(indptr, indices, data, A, out):  # type: ignore[no-untyped-de
     O(stored · k), no temporary.
     """
     far = A.size * A.itemsize > NEAR
-    k = A.shape[1]
+    k, size = A.shape[1], A.shape[1] * A.itemsize
     for i in range(len(indptr) - 1):
         begin, end = indptr[i], indptr[i + 1]
-        if k * A.itemsize >= SHORTEST:
+        if size >= SHORTEST:
             sum_rows(A, indices, data, out, i, begin, end, far)
-            continue
-        row = out[i]
-        for l in range(k):
-            row[l] = 0
-        for p in range(begin, end):
+        elif size >= HALF:
+            sum_half_rows(A, indices, data, out, i, begin, end, far)
+        elif size >= QUARTER:
+            sum_quarter_rows(A, indices, data, out, i, begin, end, far)
+        else:
             for l in range(k):
-                row[l] += data[p] * A[indices[p], l]
+                out[i, l] = 0
+            for p in range(begin, end):
+                for l in range(k):
+                    out[i, l] += data[p] * A[indices[p], l]
 
 
 @compiled(fastmath={"contract", "reassoc", "nsz"})
