@@ -29,7 +29,7 @@ def timed(
         message = f"partwise came from {partwise.__file__}, not from {origin}"
         raise RuntimeError(message)
     work, X, W, H = begun(name, size)
-    partwise_runs.fit(X, W, H, work.beta, iterations=2)
+    partwise_runs.fit(X, W, H, work.beta, iterations=partwise_runs.WARM)
     if target is None:
         run = partwise_runs.fit(X, W, H, work.beta, iterations=iterations)
     else:
