@@ -8,16 +8,9 @@ import warnings
 import numpy as np
 import pytest
 from scipy import optimize, sparse
+from sklearn.decomposition import TruncatedSVD
 
-from partwise import (
-    NMF,
-    HeldOutEntries,
-    MiniBatchNMF,
-    NonSmoothNMF,
-    PositiveMatrixFactorization,
-    Recommender,
-    cross_val_loss,
-)
+from partwise import NMF, HeldOutEntries, MiniBatchNMF, NonSmoothNMF, cross_val_loss
 from partwise.penalties import L1
 from partwise.select.cross_validation import _turned
 
@@ -245,11 +238,9 @@ def test_folds_serve_every_estimator(est):
 
 MISUSE = {
     "no estimator": ({"estimator": "nmf"}, TypeError, "estimator: got str"),
-    "another model": (
-        {"estimator": PositiveMatrixFactorization()},
-        TypeError,
-        "got PositiveMatrixFactorization",
-    ),
+    "another model": ({"estimator": TruncatedSVD(2)}, TypeError, "got TruncatedSVD"),
+    "parameters": ({"estimator": NMF(tol=-1)}, ValueError, "'tol' parameter of NMF"),
+    "uncertainty": ({"uncertainty": DENSE}, ValueError, r"weights=1 / uncertainty\*\*2"),
     "numbers": ({"n_components": [2, 2]}, ValueError, "different integers"),
     "cv": ({"cv": "five"}, TypeError, "HeldOutEntries"),
     "method": ({"method": "rows"}, ValueError, "'missing' or 'folds'"),
@@ -429,9 +420,9 @@ def test_seeds_are_integers(seed):
 
 
 @pytest.mark.parametrize("method", ["missing", "folds"])
-def test_estimators_that_have_another_fit_are_refused(method):
+def test_what_is_no_estimator_of_this_package_is_refused(method):
     cv = HeldOutEntries(2, scheme="blocks")
-    for est in (PositiveMatrixFactorization(2), Recommender(2), NMF):
+    for est in (TruncatedSVD(2), NMF, None):
         with pytest.raises(TypeError, match=r"estimator: got .*; wanted NMF"):
             cross_val_loss(est, np.ones((9, 8)), [1, 2], cv=cv, method=method)
     with pytest.raises(ValueError, match="n_splits: got True"):

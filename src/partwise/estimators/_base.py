@@ -20,6 +20,7 @@ from partwise.estimators import _residuals, _runs
 from partwise.estimators._all_or_nothing import AllOrNothing
 from partwise.estimators._checks import check_data, is_stored_sparse
 from partwise.estimators._explain import Explained
+from partwise.estimators._judged import Judged
 from partwise.estimators._residuals import ChiSquare
 from partwise.estimators._units import Unit
 from partwise.init import STARTS
@@ -38,7 +39,9 @@ _NORMS = {
 }
 
 
-class BaseNMF(AllOrNothing, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+class BaseNMF(
+    AllOrNothing, Judged, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
+):
     """Parameters, checks and results that all estimators of X ≈ W H share."""
 
     _parameter_constraints: dict = {  # noqa: RUF012
@@ -470,6 +473,24 @@ class BaseNMF(AllOrNothing, ClassNamePrefixFeaturesOutMixin, TransformerMixin, B
             W = self._found(self._check_data(X, reset=False))
         contribution = W * self._product(W, self.components_)[1].sum(axis=1)
         return np.where(contribution.max(axis=1) > 0, contribution.argmax(axis=1), -1)
+
+    # --- what `cross_val_loss` asks ----------------------------------------------------------
+
+    _folds = True
+
+    @property
+    def _loss_name(self) -> str:
+        return as_loss(self.beta_loss).name
+
+    def _losses_at(self, X: Any, known: Any, held: Any, **more: Any) -> tuple[float, float]:
+        seen, hidden = (
+            as_data(self._check_data(X, reset=False, weights=V, **more)) for V in (known, held)
+        )
+        misfit = _runs.misfit(self, hidden, self.W_, self.components_)
+        return misfit / hidden.mass, self._fitted_loss(seen.mass)
+
+    def _fitted_loss(self, mass: float) -> float:
+        return 0.5 * float(self.reconstruction_err_) ** 2 / mass
 
     # --- what scikit-learn asks ------------------------------------------------------------
 

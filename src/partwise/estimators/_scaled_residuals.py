@@ -17,6 +17,7 @@ __all__ = [
     "Measured",
     "RobustProblem",
     "columns_of",
+    "costs",
     "downweighted",
     "q_expected",
     "q_values",
@@ -111,6 +112,13 @@ def downweighted(z: np.ndarray, distance: float) -> np.ndarray:
     """Return the factor min(1, distance / |z|) of the weights of scaled residuals z."""
     with np.errstate(divide="ignore"):
         return np.minimum(1.0, distance / np.abs(z))
+
+
+def costs(z: np.ndarray, distance: float) -> np.ndarray:
+    """Return z², or beyond a distance α of zero α (2 |z| − α), of scaled residuals z."""
+    sizes = np.abs(z)
+    near = np.minimum(sizes, distance)
+    return near * (2 * sizes - near)
 
 
 def q_values(z: np.ndarray, distance: float) -> tuple[float, float]:

@@ -19,12 +19,14 @@ from partwise import kernels
 from partwise._arrays import check_kind
 from partwise._errors import explain
 from partwise._threads import side_by_side
-from partwise.data import checked_weights
+from partwise.data import as_data, checked_weights
 from partwise.estimators import _runs
 from partwise.estimators._checks import validated
+from partwise.estimators._judged import Judged
 from partwise.estimators._units import Unit
 from partwise.estimators.nmf import NMF
 from partwise.init import STARTS
+from partwise.losses import as_loss
 
 __all__ = ["NMFImputer"]
 
@@ -35,7 +37,7 @@ _SHARED = (
 )
 
 
-class NMFImputer(TransformerMixin, BaseEstimator):
+class NMFImputer(Judged, TransformerMixin, BaseEstimator):
     """Fill missing entries, and no others, with those of a factorization of the known ones.
 
     Fits `NMF` to the known entries of the training data, ``Σ V · d(X, W H)`` over the known entries
@@ -48,7 +50,7 @@ class NMFImputer(TransformerMixin, BaseEstimator):
     ----------
     n_components : int, default=5
         Number of components k. With too many of them known entries are fitted exactly and
-        missing ones not at all: choose it by entries that you hide.
+        missing ones not at all: choose it by entries that you hide, with `cross_val_loss`.
     method : {'joint', 'two-step'}, default='joint'
         What the components are learned from. 'joint': all known entries of all rows.
         'two-step': rows without a missing entry alone, as from reference images, so that rows
@@ -85,6 +87,7 @@ penalty_H, verbose, shuffle, n_init, n_jobs, max_time, allow_negative
     See Also
     --------
     NMF : The factors themselves; its `inverse_transform` fills missing and known entries.
+    cross_val_loss : The loss of what is filled in for entries that were hidden.
 
     Notes
     -----
@@ -427,6 +430,34 @@ penalty_H, verbose, shuffle, n_init, n_jobs, max_time, allow_negative
         if self.indicator_ is None:
             return shown
         return np.hstack([shown, self.indicator_.transform(X).astype(X.dtype)])
+
+    # --- what `cross_val_loss` asks ----------------------------------------------------------
+
+    @property
+    def _loss_name(self) -> str:
+        return as_loss(self.beta_loss).name
+
+    @property
+    def _judged_converged(self) -> bool:
+        return bool(self.nmf_.converged_)
+
+    def _entries(self, X: Any, weights: Any, uncertainty: Any) -> tuple[Any, Any, dict[str, Any]]:
+        self._no_uncertainty(uncertainty)
+        self.set_params(n_bootstraps=0)
+        return *self._checked(X, weights, reset=True), {}
+
+    def _losses_at(self, X: Any, known: Any, held: Any, **more: Any) -> tuple[float, float]:
+        # Of the entries as `transform` fills them in.
+        model, part = self.nmf_, X[:, self.kept_]
+        seen, hidden = (
+            as_data(model._check_data(part, reset=False, weights=V[:, self.kept_]))
+            for V in (known, held)
+        )
+        W, _ = model._project(seen)
+        held_out, fitted = (
+            _runs.misfit(model, view, W, model.components_) / view.mass for view in (hidden, seen)
+        )
+        return held_out, fitted
 
     # --- what scikit-learn asks ------------------------------------------------------------
 

@@ -22,6 +22,7 @@ from partwise.estimators._scaled_residuals import (
     Measured,
     RobustProblem,
     columns_of,
+    costs,
     downweighted,
     q_expected,
     q_values,
@@ -287,11 +288,7 @@ class PositiveMatrixFactorization(BaseNMF):
         subject = type(self).__name__
         measured = Measured.of(X, uncertainty, subject)
         if reset:
-            names = getattr(self, "feature_names_in_", None)
-            weak, bad = (
-                columns_of(given, names, X.shape[1], f"{subject}: {name}")
-                for name, given in (("weak", self.weak), ("bad", self.bad))
-            )
+            weak, bad = self._columns(X.shape[1])
             medians = np.where(bad, np.nan, measured.medians())
             self._conventions = weak, bad, medians.astype(X.dtype)
         weak, bad, medians = self._conventions
@@ -302,6 +299,15 @@ class PositiveMatrixFactorization(BaseNMF):
             todo = "Take species off the list."
             raise ValueError(explain(f"{subject}: bad", "all species with data", "some", todo))
         return measured
+
+    def _columns(self, count: int) -> tuple[np.ndarray, np.ndarray]:
+        # Which of them are weak, and which are bad.
+        names, subject = getattr(self, "feature_names_in_", None), type(self).__name__
+        weak, bad = (
+            columns_of(given, names, count, f"{subject}: {name}")
+            for name, given in (("weak", self.weak), ("bad", self.bad))
+        )
+        return weak, bad
 
     def _fit(self, measured: Measured, W: Any, H: Any, callback: Any) -> None:
         units = measured.units()
@@ -336,9 +342,8 @@ class PositiveMatrixFactorization(BaseNMF):
     def _below_zero(self, problem: Problem, result: Result) -> None:
         # Go on from W ≥ 0 where contributions may be lower.
         if self.lowest_contribution < 0:
-            distance = self.outlier_distance if self.robust else np.inf
             depth, tol, most = -self.lowest_contribution, self.tol, self.max_iter
-            lower_contributions(problem, result, depth, distance, tol=tol, max_iter=most)
+            lower_contributions(problem, result, depth, self._distance, tol=tol, max_iter=most)
 
     def _keep_base_runs(self, runs: Any, measured: Measured, units: np.ndarray) -> None:
         found: dict[str, list[Any]] = {
@@ -467,8 +472,11 @@ class PositiveMatrixFactorization(BaseNMF):
         with one_pool():
             model = self._project(view)[0].astype(np.float64) @ self.components_
         z = np.sqrt(view.weights) * (view.array - model)
-        near = np.minimum(np.abs(z), self.outlier_distance if self.robust else np.inf)
-        return -float(np.sum(near * (2 * np.abs(z) - near)) / np.count_nonzero(view.weights))
+        return -float(np.sum(costs(z, self._distance)) / np.count_nonzero(view.weights))
+
+    @property
+    def _distance(self) -> float:
+        return self.outlier_distance if self.robust else np.inf
 
     def _project(self, X: Any) -> tuple[np.ndarray, int]:
         units = self._measured_of_fit.units()
@@ -498,12 +506,49 @@ class PositiveMatrixFactorization(BaseNMF):
         W[~known.any(axis=1)] = -lowest
         return W + lowest, 0
 
+    # --- what `cross_val_loss` asks ----------------------------------------------------------
+
+    _folds = False
+
+    @property
+    def _loss_name(self) -> str:
+        return "Huber's loss of scaled residuals" if self.robust else "Q(true)"
+
+    def _entries(self, X: Any, weights: Any, uncertainty: Any) -> tuple[Any, Any, dict[str, Any]]:
+        subject = type(self).__name__
+        if weights is not None:
+            todo = "Pass uncertainty=1 / np.sqrt(weights), NaN where an entry is missing."
+            raise ValueError(explain("weights", "an array", f"None for {subject}", todo))
+        X = self._array(X, reset=True)
+        self._measured(X, uncertainty, reset=True)  # raises as a fit of all entries would
+        weak, bad = self._columns(X.shape[1])
+        self.set_params(weak=np.flatnonzero(weak).tolist(), bad=np.flatnonzero(bad).tolist())
+        known = Measured.of(X, uncertainty, subject).known & ~bad
+        given = None if uncertainty is None else np.asarray(uncertainty, X.dtype)
+        return _only(known, X), None, {"uncertainty": given}
+
+    def _fit_to(self, X: Any, known: Any, **more: Any) -> None:
+        self.fit(_only(known > 0, X), **more)
+
+    def _losses_at(self, X: Any, known: Any, held: Any, **more: Any) -> tuple[float, float]:
+        # Of what was measured: medians in the place of what is missing are not looked at.
+        weak, bad, _ = self._conventions
+        measured = Measured.of(X, more["uncertainty"], type(self).__name__)
+        measured = measured.widened(self.modelling_uncertainty, weak, bad)
+        model = self.W_.astype(np.float64) @ self.components_.astype(np.float64)
+        found = costs(measured.scaled_residuals(model), self._distance)
+        return float(found[held > 0].mean()), float(found[known > 0].mean())
+
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.allow_nan = True
         tags.input_tags.positive_only = False
         tags.input_tags.sparse = False
         return tags
+
+
+def _only(known: np.ndarray, X: np.ndarray) -> np.ndarray:
+    return np.where(known, X, X.dtype.type(np.nan))
 
 
 class _Job(_runs.Job):

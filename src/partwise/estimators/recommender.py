@@ -23,6 +23,7 @@ from partwise._threads import one_pool
 from partwise.data import as_data
 from partwise.estimators._all_or_nothing import AllOrNothing
 from partwise.estimators._checks import validated
+from partwise.estimators._judged import Judged
 from partwise.estimators._observed import observe
 from partwise.estimators._ratings import Layout, counted_from, known_ratings
 from partwise.estimators._runs import seed_of, warn
@@ -36,7 +37,9 @@ __all__ = ["Recommender"]
 TOGETHER = 2**18
 
 
-class Recommender(AllOrNothing, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+class Recommender(
+    AllOrNothing, Judged, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
+):
     r"""Matrix factorization of ratings: known ones are fitted, others predicted and recommended.
 
     The rating of item i by user u is predicted as :math:`\hat r_{ui} = m + b_u + c_i + (W H)_{ui}`.
@@ -122,7 +125,7 @@ class Recommender(AllOrNothing, ClassNamePrefixFeaturesOutMixin, TransformerMixi
     See Also
     --------
     NMF : Without biases and recommendations; ``unstored="missing"`` fits stored entries alone.
-    cross_val_loss : The error on held-out entries for `NMF`.
+    cross_val_loss : The error on held-out ratings for several numbers of components.
 
     Notes
     -----
@@ -527,6 +530,16 @@ class Recommender(AllOrNothing, ClassNamePrefixFeaturesOutMixin, TransformerMixi
         errors = np.abs(self.predict(users, items) - values)
         unit = float(errors.max()) or 1.0  # squares of large numbers are none
         return -unit * float(np.sqrt(np.average((errors / unit) ** 2, weights=counts)))
+
+    # --- what `cross_val_loss` asks ----------------------------------------------------------
+
+    _unstored = "missing"
+    _loss_name = "Half squared error"
+
+    def _losses_at(self, X: Any, known: Any, held: Any, **more: Any) -> tuple[float, float]:
+        # Of what is predicted, clipped if that is.
+        held_out, fitted = (self.score(X, weights=V, **more) for V in (held, known))
+        return 0.5 * held_out * held_out, 0.5 * fitted * fitted
 
     # --- what scikit-learn asks ------------------------------------------------------------
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import time
 import warnings
 from collections.abc import Iterable, Iterator
@@ -14,15 +13,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils.validation import check_array
 
-from partwise._arrays import check_count, check_kind
+from partwise._arrays import check_count
 from partwise._errors import explain
 from partwise._tables import Grouped, aligned
 from partwise._threads import side_by_side
 from partwise.data import as_data
-from partwise.estimators import NMF, MiniBatchNMF, _runs
-from partwise.losses import as_loss
+from partwise.estimators import _runs
+from partwise.estimators._judged import Judged
 from partwise.select.held_out import HeldOutEntries
 
 if TYPE_CHECKING:
@@ -166,18 +164,27 @@ def cross_val_loss(
     *,
     cv: int | HeldOutEntries = 5,
     weights: Any = None,
+    uncertainty: Any = None,
     method: str = "missing",
     n_jobs: int | None = None,
 ) -> CrossValLoss:
     """Fit for several numbers of components without some entries of X, and tell the loss there.
 
     What is told is the mean of the loss d of the estimator, without penalties, over the entries
-    that were held out, ``Σ v d(x, (W H)) / Σ v`` with the weights v, and the same over those that
-    were fitted. The first has its minimum where more components begin to fit noise.
+    that were held out, ``Σ v d(x, x̂) / Σ v`` with the weights v and the prediction x̂, and the same
+    over those that were fitted. The first has its minimum where more components begin to fit noise.
+
+    d is that of ``beta_loss`` and x̂ an entry of W H for `NMF` and what derives from it, and for
+    `MiniBatchNMF`; of `NMFImputer` x̂ is what it fills in. For `Recommender` d is ½ (x − x̂)² and
+    x̂ what `Recommender.predict` returns, with biases, and clipped if ``clip`` is True: half the
+    square of `Recommender.score`. For `PositiveMatrixFactorization` v is 1 and d what an entry
+    adds to Q, z² or Huber's loss of z, as in `PositiveMatrixFactorization.score`, near 1 for a
+    right model.
 
     Parameters
     ----------
-    estimator : NMF, MiniBatchNMF, NonSmoothNMF or SequentialNMF
+    estimator : NMF, MiniBatchNMF, NonSmoothNMF, SequentialNMF, NMFImputer, Recommender or \
+PositiveMatrixFactorization
         Its parameters are those of every fit; it is not fitted itself.
     X : {array-like, sparse matrix} of shape (n_samples, n_features)
         As for the estimator; what is missing is never held out.
@@ -187,7 +194,9 @@ def cross_val_loss(
         The splits, the same for every number of components; an int is ``HeldOutEntries(cv,
         random_state=0)``.
     weights : {array-like, sparse matrix}, optional
-        Of the entries of X, as in `NMF.fit`.
+        Of the entries of X, as in `NMF.fit`; not for `PositiveMatrixFactorization`.
+    uncertainty : array-like of shape (n_samples, n_features), optional
+        Of the entries of X, as in `PositiveMatrixFactorization.fit_transform`, and for that alone.
     method : {"missing", "folds"}, default="missing"
         "missing": each fit sees X with the held-out entries missing. "folds", for
         ``scheme="blocks"`` and X that is known everywhere: the fit sees the rows and columns
@@ -205,8 +214,11 @@ def cross_val_loss(
 
     Raises
     ------
+    TypeError
+        An estimator that cannot be judged so.
     ValueError
-        Parameters out of their range; a method that does not go with X, ``cv`` or the estimator.
+        Parameters out of their range; a method that does not go with X, ``cv`` or the estimator;
+        nothing can be held out.
 
     Warns
     -----
@@ -224,6 +236,11 @@ def cross_val_loss(
     where unstored entries are zeros (see `HeldOutEntries`). A model entry of zero over a count
     above zero has an infinite divergence; it is taken at the floor of 1e-30 times the mean (1e-12
     in float32) and dominates.
+
+    Of `PositiveMatrixFactorization` no entries of ``bad`` species are held out; ``weak`` and
+    ``modelling_uncertainty`` widen the uncertainty of held-out entries as that of others. With
+    ``missing="median"`` held-out entries are medians of the others to the fit, as missing ones
+    are; the loss is of what was measured alone, held out and fitted.
 
     For the splits of rows alone, which tell about new samples of known components, use `score`.
 
@@ -243,20 +260,17 @@ def cross_val_loss(
     >>> found.n_components_min
     2
     """
-    if not isinstance(estimator, NMF | MiniBatchNMF):
-        got = type(estimator).__name__
-        wanted = "NMF(), MiniBatchNMF(), or one that is an NMF with more to it"
-        raise TypeError(explain("estimator", got, wanted))
-    ks, cv = _numbers(n_components), _splitter(cv)
+    est, ks, cv = _unfitted(estimator), _numbers(n_components), _splitter(cv)
     if method not in ("missing", "folds"):
         raise ValueError(explain("method", repr(method), "'missing' or 'folds'"))
-    check_kind(X, "X")
-    floats = [np.float64, np.float32]
-    X = check_array(X, accept_sparse="csr", dtype=floats, ensure_all_finite=False)
+    if method == "folds" and not est._folds:
+        got, todo = type(est).__name__, "Use method='missing'."
+        raise ValueError(explain("method='folds'", got, "NMF, or one derived from it", todo))
+    X, weights, more = est._entries(X, weights, uncertainty)
     if method == "missing":
-        tasks = _with_missing(estimator, X, weights, ks, cv)
+        tasks = _with_missing(est, X, weights, more, ks, cv)
     else:
-        tasks = _with_folds(estimator, X, weights, ks, cv)
+        tasks = _with_folds(est, X, weights, ks, cv)
     # Around all of them: in threads of their own they would undo each other's filters.
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
@@ -265,12 +279,25 @@ def cross_val_loss(
     columns = [np.array(column).reshape(-1, len(ks)).T for column in zip(*rows, strict=True)]
     names = ("held_out", "fitted", "n_iter", "converged", "seconds")
     told: dict[str, Any] = dict(zip(names, columns, strict=True))
-    found = CrossValLoss(np.array(ks), **told, loss=as_loss(estimator.beta_loss).name)
+    found = CrossValLoss(np.array(ks), **told, loss=est._loss_name)
     undone = int(np.count_nonzero(~found.converged))
-    if undone and estimator.tol > 0:
+    if undone and est.tol > 0:
         message = f"cross_val_loss: {undone} of {len(rows)} fits did not converge. Raise max_iter."
         _runs.warn(message, ConvergenceWarning)
     return found
+
+
+def _unfitted(estimator: Any) -> Any:
+    if not isinstance(estimator, Judged):
+        got = getattr(estimator, "__name__", type(estimator).__name__)
+        wanted = (
+            "NMF(), MiniBatchNMF(), NMFImputer(), Recommender(), PositiveMatrixFactorization(), "
+            "or one derived from these"
+        )
+        raise TypeError(explain("estimator", got, wanted))
+    est = clone(estimator)
+    est._validate_params()
+    return est
 
 
 def _numbers(n_components: Any) -> list[int]:
@@ -289,39 +316,30 @@ def _splitter(cv: Any) -> HeldOutEntries:
     raise TypeError(explain("cv", repr(cv), "a number of splits, or HeldOutEntries(...)"))
 
 
-def _with_missing(est: Any, X: Any, weights: Any, ks: list[int], cv: Any) -> Iterator[Any]:
-    if "weights" not in inspect.signature(est.fit_transform).parameters:
-        got = type(est).__name__
-        todo = "Use method='folds' with HeldOutEntries(scheme='blocks')."
-        raise ValueError(explain("method='missing'", got, "an estimator that takes weights", todo))
-    splits = cv.split(X, weights, unstored=getattr(est, "unstored", "zero"))
+def _with_missing(
+    est: Any, X: Any, weights: Any, more: dict[str, Any], ks: list[int], cv: HeldOutEntries
+) -> Iterator[Any]:
+    splits = cv.split(X, weights, unstored=est._unstored)
     return (
-        partial(_fit_with_missing, est, X, known, held, k) for known, held in splits for k in ks
+        partial(_fit_with_missing, est, X, known, held, k, more)
+        for known, held in splits
+        for k in ks
     )
 
 
-def _fit_with_missing(est: Any, X: Any, known: Any, held: Any, k: int) -> tuple[float, ...]:
-    model, seconds = _fitted(est, X, k, weights=known)
-    seen, hidden = (as_data(model._check_data(X, reset=False, weights=V)) for V in (known, held))
-    loss = _runs.misfit(model, hidden, model.W_, model.components_) / hidden.mass
-    return loss, *_told(model, seen.mass, seconds)
-
-
-def _fitted(est: Any, X: Any, k: int, **params: Any) -> tuple[Any, float]:
+def _fit_with_missing(
+    est: Any, X: Any, known: Any, held: Any, k: int, more: dict[str, Any]
+) -> tuple[float, ...]:
     model, begin = clone(est).set_params(n_components=k), time.perf_counter()
-    model.fit(X, **params)
-    return model, time.perf_counter() - begin
-
-
-def _told(model: Any, mass: float, seconds: float) -> tuple[float, ...]:
-    # What the columns of the result are, after the held-out loss.
-    fitted = 0.5 * float(model.reconstruction_err_) ** 2 / mass
-    return fitted, model.n_iter_, bool(model.converged_), seconds
+    model._fit_to(X, known, **more)
+    seconds = time.perf_counter() - begin
+    held_out, fitted = model._losses_at(X, known, held, **more)
+    return held_out, fitted, model.n_iter_, model._judged_converged, seconds
 
 
 def _with_folds(est: Any, X: Any, weights: Any, ks: list[int], cv: Any) -> Iterator[Any]:
     whole = clone(est)._check_data(X, reset=True)
-    missing = not as_data(whole).complete or getattr(est, "unstored", "zero") == "missing"
+    missing = not as_data(whole).complete or est._unstored == "missing"
     if weights is not None or missing:
         todo = "Use method='missing'."
         got = "weights, or X with missing entries"
@@ -338,11 +356,14 @@ def _fit_with_folds(
     est: Any, X: Any, rows: np.ndarray, columns: np.ndarray, k: int
 ) -> tuple[float, ...]:
     seen, block = X[~rows][:, ~columns], X[rows][:, columns]
-    model, seconds = _fitted(est, seen, k)
+    model, begin = clone(est).set_params(n_components=k), time.perf_counter()
+    model.fit(seen)
+    seconds = time.perf_counter() - begin
     W = model.transform(X[rows][:, ~columns])
     H = _turned(model).transform(X[~rows][:, columns].T).T
     loss = _runs.misfit(model, block, W, H) / as_data(block).mass
-    return loss, *_told(model, as_data(seen).mass, seconds)
+    fitted = model._fitted_loss(as_data(seen).mass)
+    return loss, fitted, model.n_iter_, model._judged_converged, seconds
 
 
 def _turned(model: Any) -> Any:
