@@ -19,6 +19,7 @@ from partwise import (
     estimators,
 )
 from partwise.estimators._judged import Judged
+from partwise.penalties import L2, Box
 
 quiet = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 PMF = PositiveMatrixFactorization
@@ -312,6 +313,91 @@ def test_the_minimum_falls_on_the_planted_rank(est, X, S):
     assert found.n_components_min == found.n_components_1se == 3
     if S is not None:
         assert 0.6 < found.fitted[2].mean() < 1 < found.held_out[2].mean() < 1.5
+
+
+# --- rows and columns that can be estimated --------------------------------------------------
+
+
+def fits(monkeypatch, est, Z, ks, **how):
+    """Return how many entries every row and every column has in the fits, at least."""
+    seen = []
+
+    def note(self, X, known, **more):
+        known = full(known) > 0
+        seen.append((known.sum(axis=1).min(), known.sum(axis=0).min()))
+        return fit_to(self, X, known, **more)
+
+    with monkeypatch.context() as patched:
+        fit_to = type(est)._fit_to
+        patched.setattr(type(est), "_fit_to", note)
+        cross_val_loss(est, Z, ks, **how)
+    return np.min(seen, axis=0).tolist()
+
+
+FEW = np.abs(ratings(share=0.6, shape=(60, 13), seed=4))[2:]
+FEW = FEW[(~np.isnan(FEW)).sum(axis=1) >= 5]
+LEAST = {
+    "nmf": (NMF(max_iter=5), 5),
+    "imputer": (NMFImputer(max_iter=5), 5),
+    "sources": (PMF(n_init=1, max_iter=5), 5),
+    "no penalty": (Recommender(alpha=0, max_iter=5), 5),
+    "one penalty": (NMF(max_iter=5, alpha_W=0.1, alpha_H=0.0), 5),
+    "constraints": (NMF(max_iter=5, penalty_W=Box(0, 9), penalty_H=Box(0, 9)), 5),
+    "both penalties": (NMF(max_iter=5, alpha_W=0.1), 2),
+    "objects": (NMF(max_iter=5, penalty_W=L2(0.1), alpha_H=0.1), 2),
+    "ratings": (Recommender(max_iter=5), 2),
+}
+
+
+@quiet
+@pytest.mark.parametrize(("est", "least"), LEAST.values(), ids=LEAST)
+@pytest.mark.parametrize("scheme", ["random", "per_row"])
+def test_rows_and_columns_keep_what_determines_them(est, least, scheme, monkeypatch):
+    cv = HeldOutEntries(3, fraction=0.3, scheme=scheme, random_state=0)
+    found = fits(monkeypatch, est, FEW, [1, 5], cv=cv)
+    assert min(found) >= least
+    if least < 5:  # nothing is given back that need not be
+        assert min(found) < 5
+    # What the user says holds; without the rule some row would have less.
+    cv.min_known = 1
+    assert min(fits(monkeypatch, est, FEW, [1, 5], cv=cv)) < 5
+    cv.min_known = 4
+    assert min(fits(monkeypatch, est, FEW, [1, 5], cv=cv)) == 4
+
+
+def test_biases_without_penalty_are_one_more_unknown():
+    free = {"alpha": 0.0, "alpha_biases": 0.0}
+    assert Recommender(**free)._least_known(4) == 4
+    assert Recommender(**free, biases=True)._least_known(4) == 5
+    assert Recommender(**free, non_negative=False)._least_known(4) == 5
+    assert Recommender(non_negative=False)._least_known(4) == 1
+
+
+@quiet
+def test_ample_data_are_split_as_by_one_known_entry():
+    Z = np.random.default_rng(0).gamma(1.0, size=(40, 30))
+    first = cross_val_loss(NMF(max_iter=5), Z, [1, 6], cv=3)
+    second = cross_val_loss(
+        NMF(max_iter=5), Z, [1, 6], cv=HeldOutEntries(3, min_known=1, random_state=0)
+    )
+    np.testing.assert_array_equal(first.held_out, second.held_out)
+    (known, _), (again, _) = (
+        next(HeldOutEntries(min_known=least, random_state=0).split(Z)) for least in (None, 1)
+    )
+    np.testing.assert_array_equal(known, again)
+
+
+@quiet
+def test_few_entries_that_can_be_held_out_are_told():
+    Z = np.random.default_rng(0).gamma(1.0, size=(40, 8))
+    cv = HeldOutEntries(3, fraction=0.4, random_state=0)
+    with pytest.warns(UserWarning, match=r"0\.12 of the known .* instead of 0\.4, .* keeps 7 of"):
+        cross_val_loss(NMF(max_iter=5), Z, [1, 7], cv=cv)
+    words = r"no entry that can be.*beside 8 in each row and each column\. Raise.*components"
+    with pytest.raises(ValueError, match=words):
+        cross_val_loss(NMF(max_iter=5), Z, [1, 8])
+    cv.min_known = 1
+    cross_val_loss(NMF(max_iter=5), Z, [1, 8], cv=cv)  # a warning would be an error
 
 
 # --- what is refused -----------------------------------------------------------------------

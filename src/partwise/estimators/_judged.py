@@ -39,6 +39,10 @@ class Judged:
         """Whether the fit converged."""
         return bool(self.converged_)  # type: ignore[attr-defined]
 
+    def _least_known(self, n_components: int) -> int:
+        """Return how many entries of a row or a column determine what is fitted there."""
+        return n_components
+
     def _entries(self, X: Any, weights: Any, uncertainty: Any) -> tuple[Any, Any, dict[str, Any]]:
         """Return checked X and weights, which say what can be held out, and more for a fit."""
         self._no_uncertainty(uncertainty)

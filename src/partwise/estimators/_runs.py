@@ -36,6 +36,7 @@ __all__ = [
     "Start",
     "best_of",
     "bind",
+    "both_penalized",
     "check_starts",
     "clear_unknown",
     "fit_all",
@@ -229,6 +230,15 @@ def objects_of(est: Any, name: str) -> list[Penalty]:
     """Return what an estimator was given as ``penalty_W`` or ``penalty_H``, as a list."""
     given = getattr(est, f"penalty_{name}", None)
     return [] if given is None else [given] if isinstance(given, Penalty) else list(given)
+
+
+def both_penalized(est: Any) -> bool:
+    """Return whether W and H are, which then are determined by few entries of X, or by none."""
+    alpha_H = est.alpha_W if est.alpha_H == "same" else est.alpha_H
+    return all(
+        strength > 0 or any(not getattr(p, "constraint", True) for p in objects_of(est, name))
+        for name, strength in (("W", est.alpha_W), ("H", alpha_H))
+    )
 
 
 def _objects(est: Any, name: str, rows: int) -> list[Penalty]:

@@ -441,6 +441,9 @@ penalty_H, verbose, shuffle, n_init, n_jobs, max_time, allow_negative
     def _judged_converged(self) -> bool:
         return bool(self.nmf_.converged_)
 
+    def _least_known(self, n_components: int) -> int:
+        return 1 if _runs.both_penalized(self) else n_components
+
     def _entries(self, X: Any, weights: Any, uncertainty: Any) -> tuple[Any, Any, dict[str, Any]]:
         self._no_uncertainty(uncertainty)
         self.set_params(n_bootstraps=0)

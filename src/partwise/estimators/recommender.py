@@ -270,12 +270,16 @@ class Recommender(
             raise ValueError(explain("lowest", got, wanted, "Leave it at None."))
         return float(self.lowest)
 
+    @property
+    def _has_biases(self) -> bool:
+        return not self.non_negative if self.biases is None else self.biases
+
     def _layout_for(self, counted: Any) -> Layout:
         square = counted.sum_of_squares() / counted.mass - counted.mean**2
         spread = max(square, 0.0) ** 0.5 or 1.0
         unit = spread * sum((counted.mass / length) ** 0.5 for length in counted.shape)
         alpha, constant = self.alpha * unit, 0.0
-        if not self.non_negative if self.biases is None else self.biases:
+        if self._has_biases:
             if (self.alpha == 0) != (self.alpha_biases == 0):
                 got = f"alpha={self.alpha:g} and alpha_biases={self.alpha_biases:g}"
                 todo = "Make the smaller one tiny instead of 0, or use biases=False."
@@ -535,6 +539,9 @@ class Recommender(
 
     _unstored = "missing"
     _loss_name = "Half squared error"
+
+    def _least_known(self, n_components: int) -> int:
+        return 1 if self.alpha else n_components + self._has_biases
 
     def _losses_at(self, X: Any, known: Any, held: Any, **more: Any) -> tuple[float, float]:
         # Of what is predicted, clipped if that is.

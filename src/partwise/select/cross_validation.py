@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import time
 import warnings
 from collections.abc import Iterable, Iterator
@@ -11,6 +12,7 @@ from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from scipy import sparse
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 
@@ -192,7 +194,9 @@ PositiveMatrixFactorization
         The numbers of components to try.
     cv : int or HeldOutEntries, default=5
         The splits, the same for every number of components; an int is ``HeldOutEntries(cv,
-        random_state=0)``.
+        random_state=0)``. With ``min_known=None`` every row and column keeps as many known
+        entries as the largest number of components, so that all of them can be estimated; see
+        Notes.
     weights : {array-like, sparse matrix}, optional
         Of the entries of X, as in `NMF.fit`; not for `PositiveMatrixFactorization`.
     uncertainty : array-like of shape (n_samples, n_features), optional
@@ -224,6 +228,8 @@ PositiveMatrixFactorization
     -----
     ConvergenceWarning
         Some fits did not converge: once, with how many.
+    UserWarning
+        Rows and columns with few known entries left less than half of ``fraction`` to be held out.
 
     See Also
     --------
@@ -236,6 +242,12 @@ PositiveMatrixFactorization
     where unstored entries are zeros (see `HeldOutEntries`). A model entry of zero over a count
     above zero has an infinite divergence; it is taken at the floor of 1e-30 times the mean (1e-12
     in float32) and dominates.
+
+    A row with fewer known entries than components has more unknowns than equations, and what is
+    predicted there is chance. Unless ``min_known`` says how many entries stay, it is the largest
+    of ``n_components``, with one more for the biases of `Recommender`; or 1 where the
+    parameters of the estimator penalize both factors, as those of `Recommender` do unless ``alpha``
+    is 0, since a penalty determines what data do not.
 
     Of `PositiveMatrixFactorization` no entries of ``bad`` species are held out; ``weak`` and
     ``modelling_uncertainty`` widen the uncertainty of held-out entries as that of others. With
@@ -319,12 +331,35 @@ def _splitter(cv: Any) -> HeldOutEntries:
 def _with_missing(
     est: Any, X: Any, weights: Any, more: dict[str, Any], ks: list[int], cv: HeldOutEntries
 ) -> Iterator[Any]:
-    splits = cv.split(X, weights, unstored=est._unstored)
+    open_ended = cv.min_known is None
+    if open_ended:
+        cv = copy.copy(cv)
+        cv.min_known = est._least_known(ks[-1])
+    splits = list(cv.split(X, weights, unstored=est._unstored))
+    if open_ended:
+        _warn_about_few(splits, cv)
     return (
         partial(_fit_with_missing, est, X, known, held, k, more)
         for known, held in splits
         for k in ks
     )
+
+
+def _warn_about_few(splits: list[tuple[Any, Any]], cv: HeldOutEntries) -> None:
+    known, held = np.sum([[_count(part) for part in pair] for pair in splits], axis=0)
+    share = held / (known + held)
+    if share < cv.fraction / 2:
+        _runs.warn(
+            f"cross_val_loss: {share:.2g} of the known entries are held out instead of "
+            f"{cv.fraction:g}, since every row and column keeps {cv.min_known} of them, which the "
+            "largest number of components takes. Try fewer components, or pass "
+            "HeldOutEntries(min_known=...) if fewer entries are enough.",
+            UserWarning,
+        )
+
+
+def _count(weights: Any) -> int:
+    return int(np.count_nonzero(weights.data if sparse.issparse(weights) else weights))
 
 
 def _fit_with_missing(

@@ -42,11 +42,12 @@ class HeldOutEntries:
         rows and one of columns (bi-cross-validation), each of √fraction of all. With "blocks"
         what is held out cannot be guessed from its neighbours in a row or a column alone, as in
         images or series whose noise is alike nearby.
-    min_known : int, default=1
+    min_known : int or None, default=None
         At least so many known entries are left in each row and each column, or all of those that
         have no more: entries are given back until that holds, so that a split may hold
-        out fewer than ``fraction``. With n_components it takes as many entries as there are
-        unknowns in a row of W.
+        out fewer than ``fraction``. None is 1 for `split`, and for `cross_val_loss` the largest
+        number of components that it tries: as many entries as there are unknowns in a row of W
+        or a column of H, unless penalties determine these.
     random_state : int, RandomState, Generator or None, default=None
         An int makes the same splits in every run.
 
@@ -84,7 +85,7 @@ class HeldOutEntries:
     n_splits: int = 5
     fraction: float = 0.1
     scheme: str = "random"
-    min_known: int = 1
+    min_known: int | None = None
     random_state: Any = None
 
     def get_n_splits(self, X: Any = None, y: Any = None, groups: Any = None) -> int:
@@ -133,8 +134,9 @@ class HeldOutEntries:
             hidden = self._hidden(entries, np.random.default_rng([seed, number]))
             if not hidden.any():
                 got = f"no entry that can be, of {len(hidden)} known ones"
-                todo = "Raise fraction, or lower min_known."
-                raise ValueError(explain("held-out entries", got, "at least one", todo))
+                wanted = f"at least one, beside {self._least} in each row and each column"
+                todo = "Raise fraction, or lower min_known or the numbers of components."
+                raise ValueError(explain("held-out entries", got, wanted, todo))
             yield entries.weights_of(~hidden, entries.dense), entries.weights_of(hidden, False)
 
     def blocks(self, shape: tuple[int, int]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -158,12 +160,16 @@ class HeldOutEntries:
             yield self._block(shape, np.random.default_rng([seed, number]))
 
     def _check(self) -> None:
-        for name in ("n_splits", "min_known"):
-            check_count(getattr(self, name), name)
+        check_count(self.n_splits, "n_splits")
+        check_count(self._least, "min_known")
         if not isinstance(self.fraction, Real) or not 0 < self.fraction < 1:
             raise ValueError(explain("fraction", repr(self.fraction), "a number between 0 and 1"))
         if self.scheme not in SCHEMES:
             raise ValueError(explain("scheme", repr(self.scheme), f"one of {SCHEMES}"))
+
+    @property
+    def _least(self) -> int:
+        return 1 if self.min_known is None else self.min_known
 
     def _block(self, shape: tuple[int, int], rng: np.random.Generator) -> tuple[Any, Any]:
         if min(shape) < 2:
@@ -190,7 +196,7 @@ class HeldOutEntries:
             hidden = np.zeros(len(keys), bool)
             hidden[np.argsort(keys)[: round(self.fraction * len(keys))]] = True
         for groups in (entries.rows, entries.columns) if hidden.any() else ():
-            _give_back(hidden, groups, keys, self.min_known)
+            _give_back(hidden, groups, keys, self._least)
         return hidden
 
 
