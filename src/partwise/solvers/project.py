@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
 from partwise import kernels
+from partwise.data import Data
 from partwise.penalties import Free
 from partwise.problem import Entries, Problem, Split
 from partwise.solvers.base import tied
@@ -69,7 +71,7 @@ def project_rows(problem: Problem, *, tol: float, max_iter: int) -> int:
     if held is not None:
         F[...] = np.where(free, F, held)
     undone = 0
-    for rows, data in problem.data.stream(densify=problem.loss.flat_positive is None):
+    for rows, data in _blocks(problem):
         undone += _settle(problem.rows(rows, data), tol, max_iter)
     return undone
 
@@ -98,6 +100,12 @@ def first_alone(problem: Problem) -> Problem:
     return part
 
 
+def _blocks(problem: Problem) -> Iterator[tuple[slice, Data]]:
+    # Of rows; small ones where entries that are not stored are looked at.
+    zeros = problem.loss.flat_positive is None and problem.data.complete
+    return problem.data.stream(densify=zeros)
+
+
 def _together(problem: Problem, tol: float, max_iter: int) -> int:
     name = problem.model.names[0]
     part = first_alone(problem)
@@ -115,7 +123,7 @@ def _one_by_one(problem: Problem, tol: float, max_iter: int) -> int:
     _flat_start(problem, problem.model.names[0])
     _lower_floor(problem, problem.factors[problem.model.names[0]])
     undone = 0
-    for rows, data in problem.data.stream(densify=problem.loss.flat_positive is None):
+    for rows, data in _blocks(problem):
         block = problem.rows(rows, data)
         for i in range(rows.stop - rows.start):
             undone += _together(block.rows(slice(i, i + 1)), tol, max_iter)
