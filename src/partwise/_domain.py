@@ -15,10 +15,6 @@ __all__ = ["check_domain", "reference_cost"]
 def check_domain(data: Any, loss: Loss) -> None:
     """Raise ValueError where the data leave the domain of the loss."""
     subject = f"the {loss.name}"
-    if loss.rowwise and not data.complete:
-        wanted, todo = "every entry of a sample alike", "Use beta_loss=Huber(delta)."
-        unknown = "entries of X that are missing or have weights"
-        raise ValueError(explain(subject, unknown, wanted, todo))
     if loss.needs_positive_data and data.smallest() <= 0:
         raise ValueError(
             explain(
@@ -54,11 +50,11 @@ def reference_cost(data: Any, loss: Loss) -> float:
     if mean <= 0:
         return 0.0
     total = 0.5 * data.mass * loss.typical(mean)
-    for _, block in data.stream(densify=loss.rowwise):
+    for _, block in data.stream(densify=loss.rowwise and data.complete):
         if not block.complete:
             known, weights = block.known(), block.weights
             values = np.where(weights > 0, known, mean)
-            total += loss.weighted_total(values, np.full_like(known, mean), weights)
+            total += loss.weighted_total(values, np.full_like(known, mean), weights, block.starts)
             continue
         stored = block.is_sparse and not loss.rowwise
         values = block.stored if stored else block.to_dense()

@@ -552,17 +552,15 @@ class Problem:
     def _adjoint_split(
         self, x: np.ndarray, y: np.ndarray, weights: np.ndarray, name: str, as_data: Any
     ) -> Split:
+        data: Any = self.data
+        if self.loss.quadratic:  # both parts ≥ 0 also where x is not
+            parts: Any = (weights * part for part in halves(x, y))
+        else:
+            parts = self.loss.weighted_slopes(x, y, weights, data.starts)
         negative, positive = (
-            self.model.adjoint(as_data(weights * part), self.factors, name)
-            for part in self._halves(x, y)
+            self.model.adjoint(as_data(part), self.factors, name) for part in parts
         )
         return Split(negative, positive)
-
-    def _halves(self, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        # The two parts of the slope of every entry, both ≥ 0 also where x is not.
-        if self.loss.quadratic:
-            return halves(x, y)
-        return self.loss.negative(x, y), self.loss.positive(x, y)
 
     def _flat_positive(self, name: str, like: np.ndarray) -> np.ndarray:
         assert self.loss.flat_positive is not None
@@ -605,9 +603,9 @@ class Problem:
         return total
 
     def _loss_of_block(self) -> float:
-        if not self.data.complete:
-            x, y, weights = self._known_and_model()
-            return self.loss.weighted_total(x, y, weights)
+        data: Any = self.data
+        if not data.complete:
+            return self.loss.weighted_total(*self._known_and_model(), data.starts)
         if self._visits_stored_only:
             return self._loss_at_stored()
         if self.loss.quadratic:

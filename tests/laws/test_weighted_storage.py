@@ -49,8 +49,8 @@ def pairs(data_of):
         for name in SOLVING:
             W, H = start_of(SHAPE)
             factors = {"W": W, "H": np.ascontiguousarray(H.T)}
-            if loss.rowwise or loss.largest < np.inf:
-                continue  # refused, or served within bounds only
+            if loss.largest < np.inf:
+                continue  # served within bounds only
             problem = Problem(data_of(draw_data(SHAPE, 1, loss)), Bilinear(K), loss, factors)
             if SOLVERS[name]().lacks(problem) is None:
                 found.append(pytest.param(loss, name, id=f"{label(loss)} {name}"))
@@ -61,7 +61,7 @@ ON_DISK = pairs(lambda X: stored(X, np.ones(SHAPE)))
 BATCHES = [
     pytest.param(loss, id=label(loss))
     for loss in LOSSES
-    if loss.powers is not None and not loss.rowwise and loss.largest == np.inf
+    if loss.powers is not None and loss.largest == np.inf
 ]
 
 
@@ -77,7 +77,7 @@ def same(found, wanted, names=("components_", "W_", "objective_history_", "kkt_"
 def test_every_loss_has_a_solver_on_disk():
     served = {pair.values[0].name for pair in ON_DISK}
     bounded = {loss.name for loss in LOSSES if loss.largest < np.inf}
-    assert served | bounded == {loss.name for loss in LOSSES if not loss.rowwise}
+    assert served | bounded == {loss.name for loss in LOSSES}
     assert {"cd", "hals", "a-hals", "amu", "mu", "pgd"} <= {pair.values[1] for pair in ON_DISK}
 
 
@@ -334,7 +334,7 @@ def test_weights_of_rows_are_repeated_rows(loss):
         assert found.objective_ == pytest.approx(misfit, rel=1e-7)
 
 
-@pytest.mark.parametrize("loss", [loss for loss in LOSSES if not loss.rowwise], ids=label)
+@pytest.mark.parametrize("loss", LOSSES, ids=label)
 @pytest.mark.parametrize("obeyed", [L1(0.1), L2(0.1)], ids=["L1", "L2"])
 def test_penalties_of_w_belong_to_its_rows_once(loss, obeyed):
     zeros = 0.0 if loss.needs_positive_data else 0.5

@@ -84,6 +84,25 @@ def divergence(x, y, beta):
     return (x**beta + (beta - 1) * y**beta - beta * x * y ** (beta - 1)) / (beta * (beta - 1))
 
 
+def l21(X, Y, V, smoothing):
+    """The L2,1 norm of what is known, sample by sample; V are weights, 0 where X is missing."""
+    total = 0.0
+    for x, y, v in zip(X, Y, V, strict=True):
+        seen = v > 0
+        if seen.any():
+            share, rest = v[seen] / v.max(), (x - y)[seen]
+            least = smoothing * math.sqrt((share * x[seen] ** 2).sum())
+            total += v.max() * (math.sqrt((share * rest**2).sum() + least**2) - least)
+    return total
+
+
+def misfit(loss, X, Y, V):
+    """The loss of data with weights V of its entries."""
+    if loss.rowwise:
+        return l21(X, Y, V, loss.smoothing)
+    return (V * loss.value(np.where(V > 0, X, Y), Y)).sum()
+
+
 def objective(X, W, H, beta=2.0, alpha_W=0.0, alpha_H=0.0, l1_ratio=0.0):
     """The penalized objective of X (n, m), W (n, k), H (k, m), as the documentation states it."""
     X, W, H = (np.asarray(A, dtype=np.float64) for A in (X, W, H))

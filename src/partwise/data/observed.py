@@ -95,6 +95,11 @@ class Held(Observed):
     size: int
 
     @property
+    def starts(self) -> np.ndarray | None:
+        """Where rows begin among the entries that are listed; None where they are whole rows."""
+        return None
+
+    @property
     @abstractmethod
     def shares(self) -> Shares:
         """The mean weights."""
@@ -338,6 +343,10 @@ class Listed(Held, Sparse):
         view._hold(data.indptr, data.indices, data.stored, data.shape)
         view.weights = weights
         return view
+
+    @property
+    def starts(self) -> np.ndarray:
+        return self.indptr
 
     def known(self) -> np.ndarray:
         return self.stored

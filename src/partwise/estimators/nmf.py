@@ -241,7 +241,8 @@ class NMF(BaseNMF):
             Start of H, likewise. If only one is given, the other starts at random.
         weights : {array-like, sparse matrix}, optional
             Of the shape of X, or (n_samples,) for whole rows; each ≥ 0, 0 is missing, also what
-            a sparse matrix does not store. Minimized is Σ weights · d(X, W H) with the penalties.
+            a sparse matrix does not store. Minimized is Σ weights · d(X, W H) with the penalties
+            (for whole samples, as in the L2,1 norm, see `partwise.losses.L21`).
             For uncertainties s, of the squared loss, 1 / s². Or read from disk, as X.
         sample_weight : array-like of shape (n_samples,), optional
             Of whole rows, each ≥ 0, on top of ``weights``: a row of weight 2 counts as two rows

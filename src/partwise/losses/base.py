@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -43,7 +44,8 @@ class Loss(ABC):
         loss is made for; `draw` draws from it. None where there is no such distribution.
     rowwise : bool
         d is a cost of whole samples, of all entries of X with one index along its first axis,
-        which `value` shares among them. Arrays are whole samples then.
+        which `value` shares among them. Arrays are whole samples then, and `weighted_slopes` and
+        `weighted_total` say what weights of entries mean.
     rational : bool
         The part of −∂d/∂y that pulls y up is x / y^(2 − degree) with degree 0 or 1, a pole:
         steps of a rational model apply.
@@ -76,13 +78,44 @@ class Loss(ABC):
         """Return Σ d(x, y), accumulated in float64."""
         return float(self.value(x, y).sum(dtype=np.float64))
 
-    def weighted_total(self, x: np.ndarray, y: np.ndarray, weights: np.ndarray) -> float:
-        """Return Σ w d(x, y) in float64; x may be below zero where the loss is quadratic."""
+    def weighted_slopes(
+        self, x: np.ndarray, y: np.ndarray, weights: np.ndarray, starts: np.ndarray | None = None
+    ) -> Iterator[np.ndarray]:
+        """Yield the two parts of −∂/∂y of Σ w d(x, y), `negative` and `positive` with weights.
+
+        Parameters
+        ----------
+        x, y, weights : ndarray of one shape
+            Weights ≥ 0; where one is 0 the entry is missing, and x is any number.
+        starts : ndarray of shape (n_samples + 1,), optional
+            Where samples begin, and the last one ends, in arrays that list known entries, sample
+            by sample. None where the first axis of the arrays is that of samples.
+        """
+        self._sums_entries()
+        yield weights * self.negative(x, y)
+        yield weights * self.positive(x, y)
+
+    def weighted_total(
+        self, x: np.ndarray, y: np.ndarray, weights: np.ndarray, starts: np.ndarray | None = None
+    ) -> float:
+        """Return Σ w d(x, y) in float64; x may be below zero where the loss is quadratic.
+
+        The arrays are those of `weighted_slopes`.
+        """
+        self._sums_entries()
         weights = weights.astype(np.float64)
         if self.quadratic:
             rest = x.astype(np.float64) - y
             return 0.5 * kernels.inner(rest * rest, weights)
         return kernels.inner(self.value(x, y).astype(np.float64), weights)
+
+    def _sums_entries(self) -> None:
+        if self.rowwise:
+            todo = "Write its weighted_slopes and weighted_total, or use another loss."
+            got = "entries of X that are missing or have weights"
+            raise NotImplementedError(
+                explain(f"the {self.name}", got, "every entry of a sample alike", todo)
+            )
 
     def rescaled(self, c: float) -> Loss:
         """Return the loss of data in another unit: its d(c x, c y) is c^degree d(x, y).

@@ -254,6 +254,9 @@ PositiveMatrixFactorization
     ``missing="median"`` held-out entries are medians of the others to the fit, as missing ones
     are; the loss is of what was measured alone, held out and fitted.
 
+    The L2,1 norm is that of the held-out, or of the fitted, part of each row. It grows with the
+    root of the number of entries: per entry it is larger for the few that were held out.
+
     For the splits of rows alone, which tell about new samples of known components, use `score`.
 
     References
