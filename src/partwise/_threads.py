@@ -12,14 +12,23 @@ from __future__ import annotations
 import itertools
 import os
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from typing import Any, TypeVar
 
 from partwise._crew import Crew
 
-__all__ = ["each", "even_count", "even_spans", "held", "one_pool", "side_by_side", "spans"]
+__all__ = [
+    "each",
+    "even_count",
+    "even_spans",
+    "held",
+    "in_turns",
+    "one_pool",
+    "side_by_side",
+    "spans",
+]
 
 Item = TypeVar("Item")
 Value = TypeVar("Value")
@@ -114,6 +123,14 @@ def each(function: Callable[[Item], Value], items: Iterable[Item]) -> list[Value
 
     _crew(os.getpid()).run(take, threads)
     return values
+
+
+def in_turns(
+    function: Callable[[Item], Value], items: Sequence[Item], most: int = PIECES
+) -> Iterator[Value]:
+    """Yield what `each` returns, of which there are no more than ``most`` values at a time."""
+    for start in range(0, len(items), most):
+        yield from each(function, items[start : start + most])
 
 
 def side_by_side(

@@ -15,7 +15,7 @@ from partwise._domain import check_domain, reference_cost
 from partwise._stationarity import Size, column_squares, factor_residual
 from partwise._statistics import Entries, Normal, Quadratics, Split, Statistics
 from partwise._statistics import halves_of_quadratic as halves
-from partwise._threads import PIECES, each, even_spans, spans
+from partwise._threads import PIECES, each, even_spans, in_turns, spans
 from partwise.data import Data
 from partwise.losses import Loss
 from partwise.models import Model
@@ -526,7 +526,7 @@ class Problem:
         # The statistics of data that come in blocks of rows: joined for the first factor,
         # summed up for the others. Or of whole rows at hand that a loss does not let be cut.
         if self.data.led_by(0) is not None:
-            parts = iter(each(lambda rows: self.rows(rows)._split_block(name), self._pieces(kind)))
+            parts = in_turns(lambda rows: self.rows(rows)._split_block(name), self._pieces(kind))
         else:
             stream = self.data.stream(densify=self._looks_at_zeros(kind))
             parts = (self.rows(rows, data).statistics(name, kind) for rows, data in stream)

@@ -11,7 +11,7 @@ from scipy import sparse
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from partwise import NMF, _threads, kernels, losses, penalties
-from partwise.data import as_data, dense
+from partwise.data import Listed, Weighted, as_data, dense, listed
 from partwise.data import sparse as sparse_views
 from partwise.init import make_start
 from partwise.models import Bilinear
@@ -120,6 +120,50 @@ def test_each_keeps_the_order_and_passes_errors_on(monkeypatch):
 
         with pytest.raises(OverflowError, match="7"):
             _threads.each(fail, range(20))
+
+
+def test_values_in_turns_are_those_of_each_and_few_at_a_time():
+    """Sums over pieces are as large as a factor: of many pieces they would be larger than X."""
+    done = []
+
+    def square(n):
+        done.append(n)
+        return n * n
+
+    for place, value in enumerate(_threads.in_turns(square, range(100), 7)):
+        assert value == place * place
+        assert len(done) <= place + 7
+    assert place == 99
+    assert list(_threads.in_turns(square, range(0), 7)) == []
+
+
+@pytest.mark.parametrize("storage", ["dense", "listed", "csr"])
+def test_sums_over_whole_samples_are_few_at_a_time(storage, monkeypatch):
+    monkeypatch.setattr(dense, "PIECE", 4 * SHAPE[1])
+    monkeypatch.setattr(sparse_views, "DENSE_PIECE", SHAPE[1])
+    problem = problem_of(losses.L21(), "csr" if storage == "csr" else "dense")
+    if storage != "csr":
+        X = problem.data.array
+        problem.data = Weighted(X, (X > 0).astype(float))
+    if storage == "listed":
+        problem.data = listed(problem.data)
+        monkeypatch.setattr(Listed, "piece", 1.0)
+    alive = []
+    right = Problem._split_block
+
+    def counted(part, name):
+        found = right(part, name)
+        alive.append(weakref.ref(found))
+        assert sum(split() is not None for split in alive) <= _threads.PIECES + 2
+        return found
+
+    monkeypatch.setattr(Problem, "_split_block", counted)
+    split = problem.split("H")
+    assert len(alive) > (_threads.PIECES if storage != "listed" else 8)
+    monkeypatch.setattr(Problem, "_pieces", lambda self, kind: [slice(0, len(self.factors["W"]))])
+    at_once = problem.split("H")
+    np.testing.assert_allclose(split.negative, at_once.negative, rtol=1e-12)
+    np.testing.assert_allclose(split.positive, at_once.positive, rtol=1e-12)
 
 
 def blas_threads():
