@@ -8,7 +8,7 @@ from scipy.optimize import minimize
 from sklearn.exceptions import ConvergenceWarning
 
 from partwise import NMF, PositiveMatrixFactorization
-from partwise.apportionment import displacement
+from partwise.apportionment import bootstrap_displacement, displacement
 
 pandas = pytest.importorskip("pandas")
 
@@ -203,6 +203,132 @@ def test_what_is_refused(fitted):
         displacement(fitted, species=["Zn"])
     with pytest.raises(TypeError, match="displacement: got NMF"):
         displacement(NMF(2).fit(np.abs(X)))
-    signed = PositiveMatrixFactorization(2, n_init=1, lowest_contribution=-0.2)
-    with pytest.raises(ValueError, match=r"lowest_contribution=-0\.2"):
-        displacement(signed.fit(X, uncertainty=s))
+    # More factors than there is to explain: one of them is nothing.
+    empty = PositiveMatrixFactorization(
+        2, robust=False, init="custom", n_init=1, lowest_contribution=-0.2
+    )
+    W, H = np.ones((40, 2)), np.ones((2, 6))
+    W[:, 1] = H[1] = 0
+    with pytest.raises(ValueError, match="factor 2 without contributions or profile"):
+        displacement(empty.fit(np.ones_like(X), uncertainty=s, W=W, H=H))
+
+
+# --- contributions below zero -----------------------------------------------------------------
+
+
+def fit_below(X, s, k=2, lowest=-0.1, **options):
+    options = {"robust": False, "n_init": 3, "random_state": 0, "tol": 1e-8, **options}
+    model = PositiveMatrixFactorization(k, lowest_contribution=lowest, **options)
+    return model.fit(X, uncertainty=s)
+
+
+@pytest.fixture(scope="module")
+def below():
+    model = fit_below(*data(2, noise=0.4))
+    return model, displacement(model)
+
+
+def farthest(model, factor, species, sign, rise):
+    """Return how far an entry goes, for contributions with mean 1, by SLSQP."""
+    X, s = model._measured_of_fit.values, model.uncertainty_
+    (n, k), m = model.W_.shape, X.shape[1]
+
+    def q(both):
+        W, H = both[: n * k].reshape(n, k), both[n * k :].reshape(k, m)
+        z = (W @ H - X) / s
+        pull = 2 * z / s
+        return np.sum(z * z), np.concatenate([(pull @ H.T).ravel(), (W.T @ pull).ravel()])
+
+    means = np.hstack([np.tile(np.eye(k), n) / n, np.zeros((k, k * m))])
+    entry = np.zeros(n * k + k * m)
+    entry[n * k + factor * m + species] = 1
+    room = model.q_true_ + rise
+    found = minimize(
+        lambda both: (-sign * both @ entry, -sign * entry),
+        np.concatenate([model.W_.ravel(), model.components_.ravel()]), jac=True, method="SLSQP",
+        bounds=[(model.lowest_contribution, None)] * (n * k) + [(0, None)] * (k * m),
+        constraints=[
+            {"type": "eq", "fun": lambda both: means @ both - 1, "jac": lambda _: means},
+            {"type": "ineq", "fun": lambda both: room - q(both)[0], "jac": lambda b: -q(b)[1]},
+        ],
+        options={"maxiter": 1000, "ftol": 1e-10},
+    )  # fmt: skip
+    return found.x @ entry
+
+
+@pytest.mark.parametrize("entry", [(0, 0), (1, 3), (0, 5)])
+def test_ends_below_zero_are_as_far_as_a_general_solver_goes(below, entry):
+    model, found = below
+    assert model.W_.min() == pytest.approx(-0.1)
+    for side, sign in ((found.lower, -1), (found.upper, 1)):
+        assert side[0][entry] == pytest.approx(farthest(model, *entry, sign, 4.0), rel=1e-3)
+
+
+def test_what_ends_below_zero_are_like(below):
+    model, ends = below
+    assert ends.unfinished == 0
+    assert 0 <= ends.largest_decrease < 0.01
+    np.testing.assert_allclose(ends.profiles, model.components_, rtol=1e-3, atol=1e-3)
+    assert np.all(np.diff(ends.upper, axis=0) > 0)
+    assert np.all(np.diff(ends.lower, axis=0) <= 0)
+    assert np.all((ends.lower >= 0) & (ends.lower <= ends.profiles) & (ends.profiles <= ends.upper))
+
+
+def test_ends_below_zero_and_those_above(fitted, found):
+    # Contributions that hardly go below zero: as if they did not.
+    near = displacement(fit_below(*data(), lowest=-1e-5), dq_max=[4])
+    np.testing.assert_allclose(near.lower[0], found.lower[0], rtol=0.01, atol=1e-3)
+    np.testing.assert_allclose(near.upper[0], found.upper[0], rtol=0.01)
+    # More is allowed, so that from the Q of the narrower model one gets further.
+    model = fit_below(*data())
+    gained = fitted.q_true_ - model.q_true_
+    assert gained > 0
+    wide = displacement(model, dq_max=[4 + gained])
+    assert np.all(wide.upper[0] >= found.upper[0] * (1 - 1e-3))
+    assert np.all(wide.lower[0] <= found.lower[0] * (1 + 1e-3) + 1e-6)
+
+
+def test_intervals_below_zero_cover_a_source_that_is_often_absent():
+    rng = np.random.default_rng(1)
+    G = rng.gamma(1, size=(60, 2)) * (rng.random((60, 2)) < 0.6)
+    F = np.array([[2.0, 0, 1, 0.5, 0.2], [0, 3.0, 0.4, 1.5, 0.0]])
+    true, hits, count = G @ F, 0, 0
+    mean = G.mean(axis=0)[:, None] * F
+    for _ in range(6):
+        s = 0.05 * true + 0.05
+        X = true + s * rng.standard_normal(true.shape)
+        ends = displacement(fit_below(X, s, n_init=2), dq_max=[4])
+        order = np.argsort(-ends.profiles[:, 0])
+        inside = (ends.lower[0][order] <= mean + 1e-9) & (ends.upper[0][order] >= mean - 1e-9)
+        hits, count = hits + inside.sum(), count + inside.size
+    assert 0.85 < hits / count <= 1
+
+
+def test_robust_model_below_zero_with_samples_that_are_hardly_known():
+    X, s = data()
+    X[3], X[6, 1] = np.nan, 50.0
+    X[7:12, 1:] = np.nan  # one species for two factors
+    with pytest.warns(UserWarning, match="1 rows"):
+        model = fit_below(X, s, robust=True, bad=[4])
+    ends = displacement(model, dq_max=[4])
+    assert ends.unfinished == 0
+    assert np.isnan(ends.lower[0][:, 4]).all()
+    kept = [0, 1, 2, 3, 5]
+    assert np.all(ends.lower[0][:, kept] <= model.components_[:, kept] * (1 + 1e-3))
+    assert np.all(ends.upper[0][:, kept] >= model.components_[:, kept] * (1 - 1e-3))
+
+
+def test_single_precision_units_and_resamples_below_zero(below):
+    X, s = data(2, noise=0.4)
+    units = 2.0 ** np.array([10, -20, 3, 0, 1, -7])
+    part = displacement(fit_below(X * units, s * units), species=[1, 4], dq_max=[4], n_jobs=2)
+    np.testing.assert_array_equal(part.upper[0][:, [1, 4]], (below[1].upper[0] * units)[:, [1, 4]])
+    single = fit_below(X.astype(np.float32), s, tol=1e-4)
+    ends = displacement(single, species=[1], dq_max=[4])
+    np.testing.assert_allclose(ends.upper[0][:, 1], below[1].upper[0][:, 1], rtol=1e-2)
+    found = bootstrap_displacement(
+        below[0], 4, species=[0, 3], dq_max=[0.5, 4], random_state=0, n_jobs=2
+    )
+    assert found.accepted.sum() >= 3
+    assert np.all(found.lower[:, :, [0, 3]] <= found.upper[:, :, [0, 3]])
+    assert np.all(found.upper[1][:, [0, 3]] > below[0].components_[:, [0, 3]])

@@ -108,6 +108,48 @@ def test_minimum_is_that_of_a_general_solver(tight):
     np.testing.assert_allclose(found.profiles[0], H * W.mean(axis=0)[:, None], atol=2e-3)
 
 
+def test_contributions_below_zero(tight):
+    X, s = tight._measured_of_fit.values, tight.uncertainty_
+    strengths, pull, depth = [-0.1, 0.1], 0.05, 0.1
+    # Hardly below zero: as for the model that is not.
+    above = rotations(tight, strengths, pull=pull)
+    near = rotations(fit(X, s, 3, lowest_contribution=-1e-6), strengths, pull=pull)
+    np.testing.assert_allclose(near.dq, above.dq, rtol=1e-2)
+    np.testing.assert_allclose(near.profiles, above.profiles, atol=1e-3)
+    model = fit(X, s, 3, lowest_contribution=-depth)
+    found = rotations(model, strengths, pull=pull)
+    assert np.all(found.dq > 0)
+    assert found.profiles.min() >= 0
+    assert found.contributions.min() == pytest.approx(-depth, abs=1e-9)
+    np.testing.assert_allclose(found.contributions.mean(axis=1), 1)
+    # A general solver, for U − share · (mean of U) with U ≥ 0, of any scale.
+    G, F, share = model.W_, model.components_, depth / (1 + depth)
+    for number, strength in enumerate(strengths):
+        targets = np.maximum(0, F - strength * (F.sum(axis=0) - F))
+        weights = pull * (G**2).T @ (1 / s**2)
+
+        def objective(both):
+            U, H = both[: G.size].reshape(G.shape), both[G.size :].reshape(F.shape)
+            W = U - share * U.mean(axis=0)
+            z, away = (W @ H - X) / s, H - targets
+            slope = (2 * z / s) @ H.T
+            slopes = slope - share * slope.mean(axis=0), W.T @ (2 * z / s) + 2 * weights * away
+            value = np.sum(z * z) + np.sum(weights * away * away)
+            return value, np.concatenate([slope.ravel() for slope in slopes])
+
+        start = np.concatenate([(G + depth).ravel(), F.ravel()])
+        options = {"ftol": 1e-14, "gtol": 1e-8, "maxiter": 20_000, "maxfun": 40_000}
+        other = minimize(
+            objective, start, jac=True, method="L-BFGS-B", bounds=[(0, None)] * start.size,
+            options=options,
+        )  # fmt: skip
+        U, H = other.x[: G.size].reshape(G.shape), other.x[G.size :].reshape(F.shape)
+        W = U - share * U.mean(axis=0)
+        ours = np.sum(((X - found.contributions[number] @ found.profiles[number]) / s) ** 2)
+        assert ours == pytest.approx(np.sum(((X - W @ H) / s) ** 2), rel=1e-5)
+        np.testing.assert_allclose(found.profiles[number], H * W.mean(axis=0)[:, None], atol=2e-3)
+
+
 def test_units_outliers_and_what_is_missing(tight):
     X, s = tight._measured_of_fit.values.copy(), tight.uncertainty_
     X[3], X[4, 2], X[5, 1] = np.nan, np.nan, 30.0

@@ -9,7 +9,8 @@ from scipy.optimize import linear_sum_assignment
 from sklearn.utils.validation import check_is_fitted
 
 from partwise._errors import explain
-from partwise.apportionment._profiled import Place, ProfiledQ
+from partwise.apportionment._profiled import Place, ProfiledQ, Pull, Tilt
+from partwise.apportionment._profiled_below_zero import ProfiledBelowZero
 from partwise.estimators import PositiveMatrixFactorization
 from partwise.estimators._scaled_residuals import Measured, downweighted
 
@@ -42,19 +43,33 @@ class Base:
         self.V = np.where(known, (self.units / measured.uncertainty[place]) ** 2, 0.0)
         self.W = W[self.rows].astype(np.float64)
         self.H = H[:, self.columns].astype(np.float64) / self.units
+        self.depth = -float(model.lowest_contribution)
+        means = self.W.mean(axis=0)
+        #: Factors, from 1 on, that contribute nothing.
+        self.empty = (np.flatnonzero(~((means > 0) & self.H.any(axis=1))) + 1).tolist()
+        if self.depth > 0:
+            means = np.where(means > 0, means, 1.0)
+            self.W, self.H = self.W / means, self.H * means[:, None]
         if model.robust:
             z = np.sqrt(self.V) * (self.X - self.W @ self.H)
             self.V = self.V * downweighted(z, model.outlier_distance)
 
     @classmethod
     def of(cls, model: Any, subject: str) -> Base:
-        """Return the data of a fitted model with contributions ≥ 0."""
+        """Return the data of a fitted model."""
         checked_model(model, subject)
-        if model.lowest_contribution < 0:
-            got = f"a model with lowest_contribution={model.lowest_contribution:g}"
-            todo = "Fit it with 0, or use bootstrap."
-            raise ValueError(explain(subject, got, "lowest_contribution=0", todo))
-        return cls(model, model._measured_of_fit, model.W_, model.components_)
+        found = cls(model, model._measured_of_fit, model.W_, model.components_)
+        if found.depth > 0 and found.empty:
+            got = f"factor {found.empty[0]} without contributions or profile"
+            wanted = "factors that contribute, where contributions are bounded by their means"
+            raise ValueError(explain(subject, got, wanted, "Fit the model with fewer factors."))
+        return found
+
+    def surface(self, tilt: Tilt | None = None, pull: Pull | None = None) -> ProfiledQ:
+        """Return Q as a function of profiles, with contributions as low as the model lets them."""
+        if self.depth > 0:
+            return ProfiledBelowZero(self.X, self.V, tilt, pull, depth=self.depth)
+        return ProfiledQ(self.X, self.V, tilt, pull)
 
     def half_q(self) -> float:
         """Return half of Q of the model as it is."""
@@ -63,7 +78,7 @@ class Base:
 
     def refined(self, tol: float) -> Place:
         """Return the minimum of Q near the model."""
-        surface = ProfiledQ(self.X, self.V)
+        surface = self.surface()
         return surface.minimize(surface.at(self.H, self.W), tol=tol)
 
     def profiles(self, place: Place) -> np.ndarray:

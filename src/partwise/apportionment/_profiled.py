@@ -121,7 +121,7 @@ class ProfiledQ:
         pairs = (W[:, :, None] * W[:, None, :]).reshape(len(W), p * p)
         own = (V.T @ pairs).reshape(m, p, p)
         if self.pull is not None:
-            own[:, range(p), range(p)] += self.pull.weights.T
+            own[:, range(p), range(p)] += self._stiffness(H).T
         free = np.flatnonzero((H.T > 0) | (slope < 0))
         curvature = -self._eliminated(H, W, V * (self.X - W @ H), free)
         species, factors = np.divmod(free, p)
@@ -130,9 +130,18 @@ class ProfiledQ:
         curvature[rows, columns] += own[species[rows], factors[rows], factors[columns]]
         diagonal = np.einsum("jaa->ja", own).ravel()
         found = Quadratic(np.ascontiguousarray(H.T), slope.ravel(), curvature, diagonal, free)
-        if self.pull is None:
-            found.hold_scales()
+        self._hold(found, H)
         return found
+
+    def _stiffness(self, H: np.ndarray) -> np.ndarray:
+        # The curvature that a pull has in each entry of H, with all else fixed.
+        assert self.pull is not None
+        return self.pull.weights
+
+    def _hold(self, quadratic: Quadratic, H: np.ndarray) -> None:
+        # What there is to be said of the scales of factors.
+        if self.pull is None:
+            quadratic.hold_scales()
 
     def _eliminated(
         self, H: np.ndarray, W: np.ndarray, VR: np.ndarray, free: np.ndarray
@@ -173,6 +182,8 @@ class ProfiledQ:
         undamped part of that quadratic would not fall by more than ``tol``.
         """
         here = self.at(place.H, place.W)
+        if not np.isfinite(here.objective):
+            return _ended(here, 0, converged=False)
         damping, tol = DAMPING, max(tol, ROUNDING * abs(here.objective))
         for done in range(1, max_iter + 1):
             step = self.quadratic(here)

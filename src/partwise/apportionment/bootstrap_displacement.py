@@ -14,7 +14,7 @@ from partwise.apportionment._base import (
     checked_levels,
     labels,
 )
-from partwise.apportionment.bootstrap import Refit, Resamples
+from partwise.apportionment.bootstrap import Resamples
 from partwise.apportionment.displacement import (
     LEFT,
     Displacement,
@@ -51,7 +51,8 @@ class BootstrapDisplacement(Intervals):
         Whether each factor of a resample was mapped to its own factor of the model, none was
         swapped at the smallest rise, and Q did not fall by more than a percent.
     unmapped, swapped, fell : int
-        Resamples that were not accepted for each of these reasons, the first that applies.
+        Resamples that were not accepted for each of these reasons, the first that applies. Where
+        contributions may be below zero, one with a factor that vanished is not mapped.
     swaps : ndarray of shape (levels, p)
         For how many displacements a factor was most like another one, over mapped resamples.
     block_size, seed : int
@@ -109,7 +110,7 @@ def bootstrap_displacement(
     Parameters
     ----------
     model : PositiveMatrixFactorization
-        Fitted, with ``lowest_contribution=0``.
+        Fitted.
     n_resamples : int, default=50
         How often samples are drawn.
     species : list of str or int, optional
@@ -162,7 +163,10 @@ def bootstrap_displacement(
         fit = drawn.fit(number)
         if not np.array_equal(fit.targets, own):
             return "unmapped", None
-        return _displaced(base, fit, levels, chosen)
+        part = Base(base.model, base.model._measured_of_fit.rows(fit.rows), fit.W, fit.H)
+        if part.depth > 0 and part.empty:
+            return "unmapped", None
+        return _displaced(part, levels, chosen)
 
     found = drawn.each(n_jobs, one)
     verdicts = np.array([verdict for verdict, _ in found])
@@ -190,10 +194,9 @@ def bootstrap_displacement(
 
 
 def _displaced(
-    base: Base, fit: Refit, levels: np.ndarray, chosen: list[tuple[int, int]]
+    part: Base, levels: np.ndarray, chosen: list[tuple[int, int]]
 ) -> tuple[str, Displacement]:
     # Whether the resample is accepted, and its intervals.
-    part = Base(base.model, base.model._measured_of_fit.rows(fit.rows), fit.W, fit.H)
     # A species may have no known entry among the samples that were drawn.
     chosen = [entry for entry in chosen if part.V[:, entry[1]].any()]
     place = part.refined(LEFT * levels[0])

@@ -18,7 +18,7 @@ from partwise.apportionment._base import (
     correlations,
     labels,
 )
-from partwise.apportionment._profiled import Place, ProfiledQ, Tilt
+from partwise.apportionment._profiled import Place, Tilt
 from partwise.estimators._runs import warn
 from partwise.estimators._scaled_residuals import columns_of
 
@@ -148,7 +148,7 @@ def displacement(
     Parameters
     ----------
     model : PositiveMatrixFactorization
-        Fitted, with ``lowest_contribution=0``. Outliers keep the weights that they have in it.
+        Fitted. Outliers keep the weights that they have in it.
     dq_max : sequence of float, default=(4, 8, 15, 25)
         Rises of Q.
     species : list of str or int, optional
@@ -163,8 +163,8 @@ def displacement(
     Raises
     ------
     ValueError
-        Rises that are not positive, species that are not there, a model with contributions below
-        zero.
+        Rises that are not positive, species that are not there; a factor without contributions in a
+        model with contributions below zero.
     TypeError
         Another model.
 
@@ -183,6 +183,9 @@ def displacement(
     as dQ/dv = 2 λ there. Where Q as a function of v bends down, slopes jump over what lies
     between; the end is then on the line between both sides, which is no nearer than it should
     be. Cost: some 5 steps of O(n m² p³ + (m p)³) operations for each of 2 · p · m · levels ends.
+
+    With ``lowest_contribution`` < 0, contributions go as low as in the fit, down to that times the
+    mean of their factor. Where nothing of a factor is known in a sample its contribution is zero.
 
     The model is brought to its minimum first. A rise is counted from there.
 
@@ -266,7 +269,7 @@ def displaced(
     base: Base, place: Place, levels: np.ndarray, chosen: list[tuple[int, int]], n_jobs: int | None
 ) -> list[End]:
     """Return both ends of all chosen entries, from a place that is a minimum."""
-    variances = ProfiledQ(base.X, base.V).variances(place)
+    variances = base.surface().variances(place)
 
     def one(end: tuple[tuple[int, int], bool]) -> End:
         entry, up = end
@@ -329,7 +332,7 @@ class _Search:
         self.scale = 1 / max(mean * np.sqrt(variance), 1e-150)
         self.held = 0.0
         if up and place.H[entry] == 0 and mean > 0:
-            slope = ProfiledQ(base.X, base.V).slope(place)
+            slope = base.surface().slope(place)
             self.held = max(0.0, float(slope[entry]) / mean)
 
     def run(self, levels: np.ndarray) -> End:
@@ -342,7 +345,7 @@ class _Search:
 
     def _point(self, slope: float, level: float) -> _Point:
         tilt = Tilt(*self.entry, self.sign * slope)
-        surface = ProfiledQ(self.base.X, self.base.V, tilt)
+        surface = self.base.surface(tilt)
         place = surface.minimize(self.here.place, tol=LEFT * level)
         rise = 2 * (place.half_q - self.start.half_q)
         self.end.unfinished += not place.converged

@@ -13,7 +13,7 @@ from partwise._errors import explain
 from partwise._tables import Tabular
 from partwise._threads import one_pool
 from partwise.apportionment._base import Base, labels
-from partwise.apportionment._profiled import Place, ProfiledQ, Pull
+from partwise.apportionment._profiled import Place, Pull
 from partwise.estimators._runs import warn
 from partwise.estimators._scaled_residuals import q_values
 
@@ -111,7 +111,8 @@ def rotations(
     added to those of each factor, and, to first order in φ, profiles of other factors are
     subtracted: profiles become sharper for φ > 0, and contributions fuller; for φ < 0 the other
     way round. Done here is this: with F and G of the model, contributions with mean 1, and the
-    targets ``F* = max(0, F − φ E F)``, minimized over contributions and profiles ≥ 0 is
+    targets ``F* = max(0, F − φ E F)``, minimized over profiles ≥ 0 and contributions, which are as
+    low as the model lets them be, is
 
     .. math::
 
@@ -124,7 +125,7 @@ def rotations(
     Parameters
     ----------
     model : PositiveMatrixFactorization
-        Fitted, with ``lowest_contribution=0``. Outliers keep the weights that they have in it.
+        Fitted. Outliers keep the weights that they have in it.
     strengths : sequence of float, default=(-0.1, -0.05, 0.05, 0.1)
         φ. They are not those of the program EPA PMF, whose unit is another.
     pull : float, default=0.01
@@ -137,8 +138,8 @@ def rotations(
     Raises
     ------
     ValueError
-        Strengths that are not finite, a pull that is not positive, a model with contributions
-        below zero.
+        Strengths that are not finite, a pull that is not positive; a factor without contributions
+        in a model with contributions below zero.
     TypeError
         Another model.
 
@@ -195,7 +196,7 @@ def _rotated(base: Base, place: Place, strength: float, pull: float) -> Place:
     others = H.sum(axis=0) - H
     targets = np.maximum(0, H - strength * others)
     weights = pull * (W * W).T @ base.V
-    surface = ProfiledQ(base.X, base.V, pull=Pull(weights, targets))
+    surface = base.surface(pull=Pull(weights, targets))
     return surface.minimize(surface.at(H, W), tol=LEFT * place.half_q)
 
 
