@@ -245,7 +245,7 @@ class Problem:
         # ``judge``: return the part of the objective that depends on it, if that is known.
         led: Any = self.led_by(name, kind)
         if plain is None and led is None:
-            plain = self._summed_up(name, kind)
+            plain = self._summed_up(name, "quadratics" if kind == "entries" else kind)
         F, obeyed, free = self.factors[name], self.penalties[name], self.free_entries(name)
         if plain is None:
             shared, pieces = led._shared(kind), led._pieces(kind)
