@@ -20,7 +20,7 @@ from scipy import sparse
 
 from partwise._errors import explain
 
-__all__ = ["LabelledMatrix", "read_matrix"]
+__all__ = ["LabelledMatrix", "read_matrix", "read_row_weights"]
 
 FORMATS = ".npy, .npz, .csv, .tsv, .csv.gz, .tsv.gz, .parquet, .mtx or .mtx.gz"
 MISSING_WORDS = frozenset(["", "na", "n/a", "nan", "null", "none", "#n/a"])
@@ -103,6 +103,51 @@ def read_matrix(path: str | os.PathLike[str]) -> LabelledMatrix:
     matrix = reader(path)
     _check_values(path, matrix.values)
     return matrix
+
+
+def read_row_weights(path: str | os.PathLike[str], matrix: LabelledMatrix) -> np.ndarray:
+    """Return the weights of the rows of a matrix, (n_samples,) in float64, from a file.
+
+    A ``.txt`` file has one a line; any other one is a matrix of one column, whose row names have
+    to be those of the rows where both have names.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError, ImportError
+        As `read_matrix`; another number of weights, or other names of rows.
+    """
+    path, rows = Path(path), matrix.values.shape[0]
+    if path.suffix.lower() == ".txt":
+        _check_readable(path)
+        values: Any = _lines_of_numbers(path)
+    else:
+        found = read_matrix(path)
+        if matrix.row_names is not None and found.row_names is not None:
+            _check_same_rows(path, found.row_names, matrix.row_names)
+        values = found.values.toarray() if sparse.issparse(found.values) else found.values
+    if values.shape not in ((rows,), (rows, 1)):
+        wanted = f"one column of {rows} weights, one for each row of the matrix"
+        raise ValueError(explain(f"weights in {path}", f"shape {values.shape}", wanted))
+    return np.asarray(values.reshape(rows), np.float64)
+
+
+def _lines_of_numbers(path: Path) -> np.ndarray:
+    found = []
+    for place, line in enumerate(path.read_text(encoding="utf-8").rstrip().split("\n"), 1):
+        try:
+            found.append(float(line))
+        except ValueError:
+            got = f"{line.strip()!r} in line {place}"
+            raise ValueError(explain(f"weights in {path}", got, "a number ≥ 0 a line")) from None
+    return np.array(found)
+
+
+def _check_same_rows(path: Path, got: list[str], wanted: list[str]) -> None:
+    for place, (one, other) in enumerate(zip(got, wanted, strict=False), 1):
+        if one != other:
+            todo = "Write the weights in the order of the rows, with their names."
+            where = f"the name {one!r} in row {place}"
+            raise ValueError(explain(f"weights in {path}", where, f"{other!r}", todo))
 
 
 def _is_gzipped(path: Path) -> bool:

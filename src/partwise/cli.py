@@ -18,6 +18,7 @@ from scipy import sparse
 from partwise import NMF, MiniBatchNMF, __version__, compare
 from partwise._parts import parsed, text_of, usages
 from partwise._process import interrupts_kept, say, warnings_as_lines
+from partwise._reading import read_row_weights
 from partwise.files import (
     COMPARISON_FILES,
     LabelledMatrix,
@@ -158,6 +159,9 @@ def _add_fit(commands: Any) -> None:
     add("--force", action="store_true", help="replace DIR if it is a model folder")
     add("--image-shape", metavar="HxW", type=_image_shape, help="draw parts as H x W images")
     add("--dtype", choices=["float32", "float64"], help="precision, by default the file's")
+    add("--sample-weight", metavar="FILE",
+        help="a weight for each row of INPUT: one a line (.txt), or a column in a "
+        "format of INPUT")  # fmt: skip
     _add_model_options(fit)
     _add_volume(fit, "show the progress")
 
@@ -185,6 +189,8 @@ def _add_model_options(fit: argparse.ArgumentParser) -> None:
             type=_penalty, action="append",
             help=f"what {name.upper()} must obey, such as l1=0.1 or simplex; "
             "may be repeated")  # fmt: skip
+    add("--allow-negative", action="store_true", default=None,
+        help="INPUT may have entries below zero, as noise; for the loss frobenius")  # fmt: skip
     add("--seed", dest="random_state", metavar="N", type=_whole, default=0,
         help="seed of every random choice (default: 0)")  # fmt: skip
     add(
@@ -216,6 +222,7 @@ MODEL_OPTIONS = {
     "l1_ratio": "--l1-ratio",
     "penalty_W": "--penalty-w",
     "penalty_H": "--penalty-h",
+    "allow_negative": "--allow-negative",
     "random_state": "--seed",
     "n_init": "--starts",
     "n_jobs": "--jobs",
@@ -362,7 +369,9 @@ def _fit(arguments: argparse.Namespace) -> None:
     shape = _picture_shape(arguments, matrix)
     if not arguments.quiet:
         _print_input(source, matrix)
-    W = model.fit_transform(values)
+    path = arguments.sample_weight
+    weights = None if path is None else read_row_weights(path, matrix)
+    W = model.fit_transform(values, sample_weight=weights)
     folder = save_model(
         arguments.out,
         model,
@@ -374,7 +383,7 @@ def _fit(arguments: argparse.Namespace) -> None:
         force=arguments.force,
     )
     if not arguments.quiet:
-        _print_fit(model, values, folder)
+        _print_fit(model, values, weights, folder)
     if importlib.util.find_spec("matplotlib") is None:
         say('no pictures without matplotlib; run: pip install "partwise[plots]"')
 
@@ -432,11 +441,11 @@ def _print_input(source: str, matrix: LabelledMatrix) -> None:
     print(f"read      {source}: {n_rows} × {n_columns}, {stored}, {names}", flush=True)
 
 
-def _print_fit(model: Any, values: Any, folder: Path) -> None:
+def _print_fit(model: Any, values: Any, weights: np.ndarray | None, folder: Path) -> None:
     seconds = getattr(model, "time_history_", None)
     took = "" if seconds is None or not len(seconds) else f" in {seconds[-1]:.3g} s"
     print(f"fitted    {_summary(model.get_params(), vars(model))}{took}")
-    print(f"error     {_error_text(model, values)}")
+    print(f"error     {_error_text(model, values, weights)}")
     if getattr(model, "stop_reason_", None):
         print(f"stopped   {model.stop_reason_}")
     print(f"wrote     {folder}: {', '.join(sorted(p.name for p in folder.iterdir()))}")
@@ -454,10 +463,12 @@ def _summary(parameters: dict[str, Any], results: dict[str, Any]) -> str:
     return ", ".join(words)
 
 
-def _error_text(model: Any, values: Any) -> str:
+def _error_text(model: Any, values: Any, weights: np.ndarray | None) -> str:
     error = float(model.reconstruction_err_)
     text = f"{error:.6g}"
     if model.get_params()["beta_loss"] in ("frobenius", 2):
+        if weights is not None:
+            values = sparse.diags_array(np.sqrt(weights)) @ values
         data = values.data if sparse.issparse(values) else values
         scale = float(np.linalg.norm(np.ravel(data).astype(np.float64, copy=False)))
         if 0 < scale < math.inf:

@@ -225,6 +225,70 @@ def test_every_option_reaches_the_estimator(folder):
     np.testing.assert_array_equal(loaded.W_, W)
 
 
+@pytest.mark.parametrize("estimator", [[], ["--minibatch"]], ids=["NMF", "MiniBatchNMF"])
+def test_data_below_zero_are_allowed_if_asked_for(folder, capsys, estimator):
+    noisy = X - 0.05
+    assert noisy.min() < 0
+    np.save("noisy.npy", noisy)
+    fit = ("fit", "noisy.npy", "-k", "2", "--out", "m", *estimator)
+    assert "Negative" in refused(capsys, *fit)
+    assert main([*fit, "--allow-negative", "-q"]) == 0
+    loaded = load_model("m")
+    assert loaded.allow_negative
+    wanted = partwise.MiniBatchNMF if estimator else NMF
+    wanted = wanted(2, allow_negative=True, random_state=0).fit(noisy)
+    np.testing.assert_array_equal(loaded.components_, wanted.components_)
+    more = ("--force", "--allow-negative", "--loss", "kullback-leibler")
+    assert "squared loss" in refused(capsys, *fit, *more)
+
+
+WEIGHTS = np.arange(30) % 3 + 0.5
+
+
+def write_weights(name):
+    if name.endswith(".txt"):
+        Path(name).write_text("".join(f"{weight}\n" for weight in WEIGHTS))
+    elif name.endswith(".npy"):
+        np.save(name, WEIGHTS[:, None])
+    elif name == "named.csv":
+        table(["weight"], WEIGHTS[:, None], name)
+    else:
+        Path(name).write_text("\n".join(["weight", *map(str, WEIGHTS), ""]))
+
+
+@pytest.mark.parametrize("source", ["x.npy", "x.csv"])
+@pytest.mark.parametrize("name", ["w.txt", "w.npy", "w.csv", "named.csv"])
+def test_samples_have_weights_from_a_file(folder, capsys, name, source):
+    write_weights(name)
+    assert main(["fit", source, "-k", "2", "--out", "m", "--sample-weight", name]) == 0
+    wanted = NMF(2, random_state=0).fit(X, sample_weight=WEIGHTS)
+    np.testing.assert_allclose(load_model("m").components_, wanted.components_, rtol=1e-12)
+    share = wanted.reconstruction_err_ / np.sqrt((WEIGHTS[:, None] * X**2).sum())
+    assert f"(Frobenius), {share:.4g} of the norm of X" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("w.txt", "1\n" * 29, "shape (29,); wanted one column of 30 weights"),
+        ("w.txt", "1\n" * 29 + "heavy\n", "got 'heavy' in line 30"),
+        ("w.txt", "1\n" * 4 + "\n" + "1\n" * 25, "got '' in line 5"),
+        ("w.txt", "-1\n" * 30, "sample_weight: got entries from -1"),
+        ("w.txt", "nan\n" * 30, "sample_weight"),
+        ("w.txt", "", "0 bytes"),
+        ("none.txt", None, "no such file"),
+        ("w.csv", "a,b\n" + "1,2\n" * 30, "shape (30, 2)"),
+        ("w.csv", "".join(f"s{i + 1},2\n" for i in range(30)), "'s1' in row 1; wanted 's0'"),
+    ],
+)
+def test_weights_of_samples_that_do_not_fit_are_refused(folder, capsys, name, content, message):
+    if content is not None:
+        Path(name).write_text(content)
+    fit = ("fit", "x.csv", "-k", "2", "--out", "m", "--sample-weight", name)
+    assert message in refused(capsys, *fit)
+    assert not Path("m").exists()
+
+
 @pytest.mark.parametrize(
     ("text", "beta"),
     [("1.5", 1.5), ("0", 0.0), ("itakura-saito", 0.0), ("gamma", 0.0), ("hellinger", 1.0)],

@@ -16,7 +16,7 @@ from sklearn.exceptions import ConvergenceWarning
 from partwise._arrays import check_kind, check_start
 from partwise._errors import explain
 from partwise._threads import one_pool, side_by_side
-from partwise.data import Data, Observed, as_data
+from partwise.data import Data, Observed, RowWeighted, as_data
 from partwise.data.lowrank import compressed
 from partwise.estimators._explain import Explained, explained
 from partwise.estimators._progress import FitState, Reporter, combined
@@ -474,7 +474,8 @@ def default_solver(est: Any) -> Callable[[Problem], Solver]:
 
 def check_solver(est: Any, X: Any) -> None:
     """Raise if the solver that an estimator names cannot serve its loss and penalties."""
-    default_solver(est)(bind(est, as_data(X), Unit(), 1, {}))
+    data = X.data if isinstance(X, RowWeighted) else as_data(X)
+    default_solver(est)(bind(est, data, Unit(), 1, {}))
 
 
 def _slopes_alone(

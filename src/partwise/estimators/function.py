@@ -36,14 +36,16 @@ def non_negative_factorization(
     verbose: int = 0,
     shuffle: bool = False,
     weights: Any = None,
+    sample_weight: Any = None,
     unstored: str = "zero",
+    allow_negative: bool = False,
 ) -> tuple[np.ndarray, np.ndarray, int]:
     """Factorize X ≈ W H with the objective of `NMF`.
 
     Parameters
     ----------
     X : {array-like, sparse matrix} of shape (n_samples, n_features)
-        Entries ≥ 0 and finite; NaN in a dense array is missing.
+        Finite, and ≥ 0 unless ``allow_negative``; NaN in a dense array is missing.
     W : ndarray of shape (n_samples, n_components), optional
         Start of W, with ``init='custom'``.
     H : ndarray of shape (n_components, n_features), optional
@@ -53,10 +55,12 @@ def non_negative_factorization(
     update_H : bool, default=True
         False finds W alone, each row on its own; the start of W does not matter then.
     init, solver, beta_loss, tol, max_iter, alpha_W, alpha_H, l1_ratio, penalty_W, penalty_H, \
-random_state, verbose, shuffle, unstored
+random_state, verbose, shuffle, unstored, allow_negative
         As for `NMF`.
     weights : {array-like, sparse matrix}, optional
         Of the entries of X, as for `NMF.fit_transform`.
+    sample_weight : array-like of shape (n_samples,), optional
+        Of whole rows, each ≥ 0, on top of ``weights``: a row of weight 2 counts as two rows.
 
     Returns
     -------
@@ -96,12 +100,14 @@ random_state, verbose, shuffle, unstored
         verbose=verbose,
         shuffle=shuffle,
         unstored=unstored,
+        allow_negative=allow_negative,
     )
+    known = {"weights": weights, "sample_weight": sample_weight}
     if update_H:
-        W = model.fit_transform(X, W=W, H=H, weights=weights)
+        W = model.fit_transform(X, W=W, H=H, **known)
         return W, model.components_, model.n_iter_
     model._validate_params()
-    X = model._check_data(X, reset=True, weights=weights)
+    X = model._check_data(X, reset=True, **known)
     if W is not None:
         _runs.warn("When update_H=False, the provided initial W is not used.", RuntimeWarning)
     wanted: Any = X.shape[1] if n_components is None else n_components
