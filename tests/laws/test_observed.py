@@ -275,6 +275,9 @@ def test_rows_and_columns_without_known_entries(beta):
     assert sum("no known entry" in str(w.message) for w in seen) == 1
     assert not model.W_[3].any()
     assert not model.components_[:, 5].any()
+    filled = model.inverse_transform(model.W_)
+    unknown = np.isnan(X).all(axis=0) | np.isnan(X).all(axis=1)[:, None]
+    np.testing.assert_array_equal(filled == 0, unknown)
     assert np.isfinite(model.objective_)
     with pytest.warns(UserWarning, match="transform: 1 of 12 rows have no known entry"):
         assert not model.transform(X)[3].any()

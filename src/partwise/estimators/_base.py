@@ -193,7 +193,9 @@ class BaseNMF(
         Returns
         -------
         X_original : ndarray of shape (n_samples, n_features)
-            Dense; cost O(n_samples · n_features · k).
+            Dense; cost O(n_samples · n_features · k). A value for every entry, missing ones
+            included; but 0, which is no estimate, in features of which nothing was known in `fit`,
+            and in rows of which nothing was known in `transform`: both warn of them.
 
         Raises
         ------
