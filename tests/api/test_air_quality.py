@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import pytest
 
@@ -78,6 +80,23 @@ def test_workbooks(tmp_path):
     np.testing.assert_array_equal(data.concentrations, [[0.25, np.nan], [np.nan, 3]])
     assert data.units == {"Iron": "ug/m3", "Zinc": "ug/m3"}
     assert data.concentrations.index[1] == pandas.Timestamp("2001-01-05")
+
+
+@pytest.mark.parametrize("name", ["con.xls", "con.XLSX"])
+def test_workbooks_in_the_old_format_say_what_to_do(tmp_path, monkeypatch, name):
+    monkeypatch.setitem(sys.modules, "xlrd", None)
+    (tmp_path / name).write_bytes(bytes.fromhex("d0cf11e0a1b11ae1") + bytes(2000))
+    message = r"con\.(xls|XLSX): got .* \.xls, without xlrd; .* Save it as \.xlsx.*pip install xlrd"
+    with pytest.raises(ImportError, match=message):
+        read_measurements(tmp_path / name)
+
+
+def test_workbooks_without_openpyxl_say_what_to_do(tmp_path, monkeypatch):
+    pytest.importorskip("openpyxl")
+    pandas.DataFrame({"A": [1, 2]}).to_excel(tmp_path / "con.xlsx", index=False)
+    monkeypatch.setitem(sys.modules, "openpyxl", None)
+    with pytest.raises(ImportError, match=r'no openpyxl; .*pip install "partwise\[files\]"'):
+        read_measurements(tmp_path / "con.xlsx")
 
 
 def test_a_fit_of_what_was_read(tmp_path):

@@ -57,8 +57,9 @@ def read_measurements(
     Parameters
     ----------
     concentrations, uncertainty : path
-        Text files with commas, semicolons or tabs between cells, or Excel workbooks. Columns of the
-        second are put in the order of the first.
+        Text files in UTF-8 with commas, semicolons or tabs between cells, or Excel workbooks,
+        ``.xlsx`` and ``.xlsm``; those in the old format ``.xls`` need xlrd, which is not installed
+        with Partwise. Columns of the second are put in the order of the first.
     missing : sequence of float, default=(-999,)
         Numbers that stand for missing ones.
     sheet : int or str, default=0
@@ -76,7 +77,7 @@ def read_measurements(
         A species that is there twice, a cell that is neither a number nor missing, files with other
         species, samples or dates.
     ImportError
-        Without pandas, or without openpyxl for a workbook.
+        Without pandas, or without openpyxl for a workbook, xlrd for one in the format ``.xls``.
 
     Notes
     -----
@@ -121,7 +122,7 @@ def _cells(path: Path, sheet: int | str) -> list[list[Any]]:
     if not path.exists():
         raise FileNotFoundError(explain(f"file {path}", "no such file", "an existing one"))
     if path.suffix.lower() in WORKBOOKS:
-        cells = pandas.read_excel(path, sheet_name=sheet, header=None, dtype=object)
+        cells = _cells_of_workbook(pandas, path, sheet)
     else:
         cells = pandas.read_csv(
             path, sep=_separator(path), header=None, dtype=str, keep_default_na=False,
@@ -132,6 +133,19 @@ def _cells(path: Path, sheet: int | str) -> list[list[Any]]:
     if len(rows) < 2:
         raise ValueError(explain(f"file {path}", f"{len(rows)} rows", "names and samples"))
     return rows
+
+
+def _cells_of_workbook(pandas: Any, path: Path, sheet: int | str) -> Any:
+    try:
+        return pandas.read_excel(path, sheet_name=sheet, header=None, dtype=object)
+    except ImportError as error:  # by what is in the file, whatever it is called
+        old = "xlrd" in str(error)
+        got = "a workbook in the old format .xls, without xlrd" if old else "no openpyxl"
+        wanted = "a workbook in the format .xlsx, or text" if old else "openpyxl 3.1 or later"
+        todo = 'Run: pip install "partwise[files]"'
+        if old:
+            todo = "Save it as .xlsx or .csv, or run: pip install xlrd"
+        raise ImportError(explain(f"file {path}", got, wanted, todo)) from error
 
 
 def _separator(path: Path) -> str:
