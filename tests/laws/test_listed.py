@@ -22,7 +22,7 @@ class Shared(CoordinateDescent):
 
 
 class Own(CoordinateDescent):
-    """Sweeps over the entries of every row."""
+    """Every row has a Gram matrix of its own."""
 
     shared_from = np.inf
 

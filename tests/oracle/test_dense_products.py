@@ -68,6 +68,9 @@ def test_machines_with_shorter_registers(features, tmp_path):
         "from tests.oracle.test_row_kernels import test_sparse_products as sparse\n"
         "for dtype in 'df':\n"
         "    for k in (1, 2, 3, 5, 9): sparse(dtype, 'int32', k)\n"
+        "from tests.oracle.test_own_rows import check as own\n"
+        "for dtype in 'df':\n"
+        "    for k in (1, 3, 10): own(k, dtype)\n"
         "from partwise.kernels import _tiles\n"
         "print(_tiles.tile_bytes())\n"
     )

@@ -41,6 +41,7 @@ _FILES = {
         "pairs_of_columns",
     ),
     "pace": ("nothing_new", "set_out", "settle"),
+    "own": ("descend_listed_rows",),
     "passive": ("solve_passive",),
     "pivoting": ("least_squares_rows", "pivot_rows"),
     "products": ("product_loss", "product_split"),

@@ -26,13 +26,17 @@ Line = list[Any]
 class _Descent(_Lines):
     """Lines of T, R, M and ``change``, vector by vector; G and ``inverse`` are read as numbers."""
 
+    vectors = VECTORS
+
     def __init__(self, context: Any, builder: Any, signature: Any, values: Any) -> None:
         super().__init__(context, builder, signature, values, REGISTERS.bytes)
 
     def places_of(self, array: int, j: Any = None) -> Line:
         """Return where the vectors of a line lie, of row j or of a flat array."""
         start = self.places[array] if j is None else self.row(array, j)
-        return [self.builder.gep(start, [ir.Constant(ir.IntType(64), n)]) for n in range(VECTORS)]
+        return [
+            self.builder.gep(start, [ir.Constant(ir.IntType(64), n)]) for n in range(self.vectors)
+        ]
 
     def line(self, array: int, j: Any = None) -> Line:
         places = self.places_of(array, j)
@@ -71,7 +75,7 @@ class _Descent(_Lines):
         builder, none = self.builder, self.constant(0.0)
         inverse, old = self.spread(self.number(3, j)), self.line(0, j)
         new, moved, change = [], [], []
-        masks = self.line(5, j) if masked else [None] * VECTORS
+        masks = self.line(5, j) if masked else [None] * self.vectors
         before = self.line(4)
         for rest, from_, mask, sum_ in zip(residual, old, masks, before, strict=True):
             step = builder.fmul(rest, inverse, flags=CONTRACT)

@@ -15,10 +15,12 @@ from partwise.problem import CANCELLATION, Entries, Normal, Problem
 from partwise.solvers.base import Solver, Watch, affordable, not_quadratic, tied, unfolded
 from partwise.solvers.momentum import Momentum, only_signs
 from partwise.solvers.rows import (
+    OWN,
     alike,
     gram_of_all,
     in_pieces,
     observed_rows,
+    own_rows,
     search_rows,
     searched_rows,
     worth_filling,
@@ -74,7 +76,8 @@ class CoordinateDescent(Solver):
     -----
     Cost per iteration: two products with X, O(stored entries · k), plus
     O(repeats · (n_samples + n_features) · k²). Where entries are missing or have weights, three
-    products for each factor, or two visits of every entry that is listed.
+    products for each factor, or two visits of every entry that is listed, or one visit and
+    O(listed entries · k²) for rows with Gram matrices of their own.
 
     Sources: Cichocki & Phan (2009), IEICE E92-A (HALS); Gillis & Glineur (2012), Neural
     Computation 24 (repeats); Ang & Gillis (2019), Neural Computation 31 (extrapolation);
@@ -301,7 +304,7 @@ class _Sweeps:
         if product is None or self.exact or name in self.problem.signed:
             return None
         if isinstance(normal, Entries):
-            return self._searched(name, product[0], normal, free, pieces)
+            return self._listed(name, product[0], normal, free, pieces, judge=judge)
         F, A = product
         data: Any = led.data
         before = self.state.solved.get(name, F[:0])
@@ -319,12 +322,21 @@ class _Sweeps:
             return None
         return in_pieces(sweep, (*sides, *how), pieces, np.empty(len(pieces) if judge else 0))
 
-    def _searched(
-        self, name: str, F: np.ndarray, entries: Entries, free: np.ndarray, pieces: list[slice]
+    def _listed(
+        self,
+        name: str,
+        F: np.ndarray,
+        entries: Entries,
+        free: np.ndarray,
+        pieces: list[slice],
+        *,
+        judge: bool,
     ) -> np.ndarray | None:
         state = self.state
-        if not (state.searching and self.problem.data.is_sparse):
+        if not self.problem.data.is_sparse:
             return None
         how = (free, self.order, self.limits(name))
-        before = state.solved.get(name, F[:0])
-        return search_rows(F, entries, how, before, state.active, pieces)
+        rest = (state.solved.get(name, F[:0]), state.active, pieces)
+        if state.searching:
+            return search_rows(F, entries, how, *rest)
+        return own_rows(F, entries, how, *rest, judge=judge) if len(self.order) <= OWN else None

@@ -14,10 +14,12 @@ from partwise.problem import CANCELLATION, Entries, Quadratics
 from partwise.solvers.quadratics import quadratic_rows
 
 __all__ = [
+    "OWN",
     "alike",
     "gram_of_all",
     "in_pieces",
     "observed_rows",
+    "own_rows",
     "search_rows",
     "searched_rows",
     "worth_filling",
@@ -27,6 +29,8 @@ __all__ = [
 # Up to so many components the Gram matrix of every row of dense data costs less than two sweeps
 # over its entries.
 FEW = 32
+# Up to so many components the Gram matrix of every row of listed data does.
+OWN = 50
 # Sweeps over entries, at most: each costs as much as a product with X.
 REPEATS = 2
 # Tenths of a millisecond of an iteration with k components on 2000 × 1000: of a search a + b k; by
@@ -218,6 +222,33 @@ def search_rows(
         F.dtype.type(weight),
     )  # fmt: skip
     return in_pieces(kernels.search_listed_rows, search, pieces, np.zeros(len(pieces)))
+
+
+def own_rows(
+    F: np.ndarray,
+    entries: Entries,
+    how: tuple[np.ndarray, np.ndarray, tuple[int, float]],
+    before: np.ndarray,
+    weight: float,
+    pieces: list[slice],
+    *,
+    judge: bool,
+) -> np.ndarray:
+    """Sweep over rows of a factor in place, of listed entries, each on its own Gram matrix.
+
+    As `search_rows`, see `kernels.descend_listed_rows`. Returns half the weighted squares that are
+    left of each piece, of none unless asked to ``judge``.
+    """
+    data: Any = entries.data
+    A, slope, curve = _parts(entries)
+    listed = data.indices, data.stored, data.weights
+    free, order, limits = how
+    own = (
+        data.indptr, listed, A, F, (slope, curve), free, (order, *limits), before,
+        F.dtype.type(weight), CANCELLATION[F.dtype.char],
+    )  # fmt: skip
+    values = np.zeros(len(pieces) if judge else 0)
+    return in_pieces(kernels.descend_listed_rows, own, pieces, values)
 
 
 def observed_rows(
