@@ -60,6 +60,11 @@ class Split:
     loss_positive: np.ndarray
     slopes: tuple[np.ndarray, np.ndarray] | None = None
 
+    @classmethod
+    def flat(cls, negative: np.ndarray, row: np.ndarray) -> Split:
+        """Return the gradient whose positive part is one row, the same for all."""
+        return cls(negative, np.broadcast_to(row.astype(negative.dtype), negative.shape).copy())
+
     @property
     def positive(self) -> np.ndarray:
         """The positive part, penalties included."""

@@ -279,8 +279,9 @@ class Problem:
         ``kind`` is that of the statistics which that part was formed with. No pass over X, unless
         so little is left of large numbers that rounding would show.
         """
-        own = self._penalty_value((name,))
-        others = self._penalty_value([other for other in self.model.names if other != name])
+        own = self._penalty_value((name,), moved=True)
+        rest = [other for other in self.model.names if other != name]
+        others = self._penalty_value(rest, moved=True)
         if kind == "normal":
             square = 0.5 * self.data.sum_of_squares()
             beside = sum(p.value(self.factors[name]) for p in self.penalties[name] if not p.shifts)
@@ -489,14 +490,17 @@ class Problem:
         if self._by_products(kind):
             return self.data.spans(self.model.n_components)
         densify = kind in ("split", "loss") and not self._visits_stored_only
-        return self.data.spans(20 * self.model.n_components, densify=densify and formed)
+        # Rows of their own products, or divisions, take longer than what is done for others.
+        slow = self.data.is_sparse if self.loss.quadratic else not self.data.is_sparse
+        work = 100 if kind == "entries" and slow else 20
+        return self.data.spans(work * self.model.n_components, densify=densify and formed)
 
     def _shared(self, kind: str) -> Any:
         # What all pieces of rows of the first factor have in common.
         first = self.model.names[0]
         if self._by_products(kind):
             return self.model.gram(self.factors, first)
-        if kind == "entries":
+        if kind == "entries" or (kind == "split" and self.loss.flat_positive is not None):
             flat = self.loss.flat_positive or 0.0
             return flat * self.model.adjoint_of_ones(self.factors, first)
         return None
@@ -516,7 +520,7 @@ class Problem:
             slopes = self.loss.flat_positive * data.weigh(design[1])
             return Entries(data.weighed(), design[1], slopes, 0.0, slopes)
         if kind == "split" and not self.quadratic:
-            return self._split_block(first)
+            return self._split_block(first, shared)
         normal = Normal(shared, self.model.adjoint(self.data, self.factors, first))
         if kind == "normal":
             return normal
@@ -538,16 +542,18 @@ class Problem:
             total = total.plus(part)
         return total
 
-    def _penalty_value(self, names: Sequence[str]) -> float:
-        return sum(p.value(self.factors[name]) for name in names for p in self.penalties[name])
+    def _penalty_value(self, names: Sequence[str], *, moved: bool = False) -> float:
+        # After a sweep, which keeps factors ≥ 0, nobody looks for entries that are not.
+        pairs = [(p, self.factors[name]) for name in names for p in self.penalties[name]]
+        return sum(p.value(F) for p, F in pairs if not (moved and type(p) is NonNegative))
 
-    def _split_at_stored(self, name: str) -> Split:
+    def _split_at_stored(self, name: str, flat: np.ndarray) -> Split:
         data: Any = self.data
         x, y = data.stored, self._model_values_at_stored()
         if not data.complete:
             return self._adjoint_split(x, y, data.weights, name, data.plain)
         negative = self.model.adjoint(data.like(self.loss.negative(x, y)), self.factors, name)
-        return Split(negative, self._flat_positive(name, negative))
+        return Split.flat(negative, flat)
 
     def _adjoint_split(
         self, x: np.ndarray, y: np.ndarray, weights: np.ndarray, name: str, as_data: Any
@@ -562,14 +568,10 @@ class Problem:
         )
         return Split(negative, positive)
 
-    def _flat_positive(self, name: str, like: np.ndarray) -> np.ndarray:
-        assert self.loss.flat_positive is not None
-        row = self.loss.flat_positive * self.model.adjoint_of_ones(self.factors, name)
-        return np.broadcast_to(row.astype(like.dtype), like.shape).copy()
-
-    def _split_block(self, name: str) -> Split:
+    def _split_block(self, name: str, flat: Any = None) -> Split:
+        # ``flat``: every row of the positive part, where that is one.
         if self._visits_stored_only:
-            return self._split_at_stored(name)
+            return self._split_at_stored(name, flat)
         if not self.data.complete:
             x, y, weights = self._known_and_model()
             return self._adjoint_split(x, y, weights, name, np.asarray)
@@ -578,13 +580,13 @@ class Problem:
             parts = self.loss.split(self.data.strided(), *product, self.floor)
             if parts is not None:
                 negative, positive = parts
-                return Split(
-                    negative, self._flat_positive(name, negative) if positive is None else positive
-                )
+                if positive is None:
+                    return Split.flat(negative, flat)
+                return Split(negative, positive)
         x, y = self.data.to_dense(), self._model_values()
         negative = self.model.adjoint(self.loss.negative(x, y), self.factors, name)
         if self.loss.flat_positive is not None:
-            return Split(negative, self._flat_positive(name, negative))
+            return Split.flat(negative, flat)
         return Split(negative, self.model.adjoint(self.loss.positive(x, y), self.factors, name))
 
     def _loss_by_blocks(self) -> float:
@@ -592,7 +594,9 @@ class Problem:
         known = None if product is None else self.data.half_distance(*product)
         if known is not None:
             return known
-        total = 0.0
+        total, flat = 0.0, self.loss.flat_positive
+        if flat is not None and self._visits_stored_only and self.data.complete:
+            total = flat * self.model.total(self.factors)
         for rows, data in self.data.stream(densify=self._looks_at_zeros("loss")):
             part = self.rows(rows, data)
 
@@ -635,11 +639,10 @@ class Problem:
         return value
 
     def _loss_at_stored(self) -> float:
-        # d(0, y) is proportional to y: the whole of X̂ through column sums, minus the part
-        # at stored entries, where the true cost is taken instead.
+        # d(0, y) is proportional to y: from the whole of X̂, through column sums, the part at stored
+        # entries is taken away, and the true cost there put in its place.
         data: Any = self.data
         flat = self.loss.flat_positive
         assert flat is not None
         y = self._model_values_at_stored()
-        at_stored = self.loss.total(data.stored, y) - flat * y.sum(dtype=np.float64)
-        return float(at_stored + flat * self.model.total(self.factors))
+        return float(self.loss.total(data.stored, y) - flat * y.sum(dtype=np.float64))
