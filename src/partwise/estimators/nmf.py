@@ -116,7 +116,8 @@ class NMF(BaseNMF):
     objective_ : float
         The penalized objective.
     objective_history_, time_history_ : ndarray of shape (n_iter + 1,)
-        The penalized objective, and seconds, at the start and after each iteration.
+        The penalized objective, and seconds, at the start and after each iteration. Of large data
+        the start is what the head start of the solver has made of it.
     objectives_ : ndarray of shape (n_init,)
         The penalized objective of every start.
     kkt_ : float

@@ -6,6 +6,8 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from partwise.problem import Problem
 
 __all__ = ["Solver", "State", "Watch", "affordable", "not_quadratic", "tied", "unfolded"]
@@ -56,6 +58,11 @@ class Solver(ABC):
     name: str
     needs: str
     monotone: bool = True
+
+    # Whether a start is improved on a sample first, see `partwise.solvers.head_start`, and entries
+    # times components from which on it is.
+    head_start = False
+    head_start_from = np.inf
 
     @abstractmethod
     def lacks(self, problem: Problem) -> str | None:

@@ -71,11 +71,15 @@ class CoordinateDescent(Solver):
         False gives accelerated HALS; with ``repeats=1`` plain HALS.
     shuffle : bool
         Update the components in random order.
+    head_start : bool
+        Of large dense data, improve a start that is far from any solution on a sample of its rows,
+        or of its columns if there are more, before the first iteration.
 
     Notes
     -----
     Cost per iteration: two products with X, O(stored entries · k), plus
-    O(repeats · (n_samples + n_features) · k²). Where entries are missing or have weights, three
+    O(repeats · (n_samples + n_features) · k²). A head start takes less than three of them, and
+    saves half of those to a given objective. Where entries are missing or have weights, three
     products for each factor, or two visits of every entry that is listed, or one visit and
     O(listed entries · k²) for rows with Gram matrices of their own.
 
@@ -88,6 +92,7 @@ class CoordinateDescent(Solver):
     # Known entries times components from which on rows with missing entries may share a direction:
     # with fewer nothing is gained that is felt, and its kernels take seconds to compile, once.
     shared_from: float = 2**19
+    head_start_from = 1.6e7
     needs = "the squared (Frobenius) loss with penalties that are linear or quadratic"
 
     def __init__(
@@ -97,11 +102,13 @@ class CoordinateDescent(Solver):
         *,
         extrapolate: bool = True,
         shuffle: bool = False,
+        head_start: bool = True,
     ) -> None:
         self.repeats = repeats
         self.shrink = shrink
         self.extrapolate = extrapolate
         self.shuffle = shuffle
+        self.head_start = head_start
 
     def lacks(self, problem: Problem) -> str | None:
         if problem.quadratic:

@@ -24,7 +24,7 @@ class HALS(CoordinateDescent):
     shared_from = np.inf
 
     def __init__(self, *, shuffle: bool = False) -> None:
-        super().__init__(repeats=1, extrapolate=False, shuffle=shuffle)
+        super().__init__(repeats=1, extrapolate=False, shuffle=shuffle, head_start=False)
 
 
 class AcceleratedHALS(CoordinateDescent):
@@ -51,4 +51,4 @@ class AcceleratedHALS(CoordinateDescent):
     shared_from = np.inf
 
     def __init__(self, repeats: int = 10, shrink: float = 0.1, *, shuffle: bool = False) -> None:
-        super().__init__(repeats, shrink, extrapolate=False, shuffle=shuffle)
+        super().__init__(repeats, shrink, extrapolate=False, shuffle=shuffle, head_start=False)

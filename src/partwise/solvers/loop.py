@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,12 +15,15 @@ from partwise.kernels.places import WINDOW
 from partwise.problem import Problem
 from partwise.result import Result
 from partwise.solvers.base import Solver, State, Watch
+from partwise.solvers.head_start import improve_start
 
 __all__ = ["Progress", "run"]
 
 
 # An iteration that is never reached.
 NEVER = 2**62
+# Iterations of a head start at most, and by which share of itself each lowers the objective.
+HEAD_START, HARDLY = 16, 0.02
 
 
 class Progress:
@@ -29,7 +32,7 @@ class Progress:
     Attributes
     ----------
     iteration : int
-        Iterations done, 0 for the start.
+        Iterations done, 0 for the start, of large data with its head start.
     objective : float
         The penalized objective. Where the data miss entries, that of the result may be lower: what
         is left of an iteration is done at its next look at the KKT residual, or at the end.
@@ -119,6 +122,7 @@ def run(
     tol: float = 1e-4,
     max_iter: int = 200,
     max_time: float | None = None,
+    least_fall: float = 0.0,
     rng: Any = None,
     callback: Callable[[Progress], object] | None = None,
 ) -> Result:
@@ -134,6 +138,8 @@ def run(
         Iterations at most.
     max_time : float, optional
         Seconds at most; looked at after each iteration.
+    least_fall : float
+        Ends where two iterations lower the objective by less than twice this share of itself.
     rng : numpy generator, optional
         For solvers that draw.
     callback : callable, optional
@@ -145,6 +151,7 @@ def run(
     Result
     """
     begin = time.perf_counter()
+    _improve_start(problem, solver, max_time, rng)
     with np.errstate(all="ignore"):  # what is out of proportion is refused below
         state = solver.start(problem, rng)
         history = [problem.objective()]
@@ -186,6 +193,8 @@ def run(
             verdict = _Verdict(True, state.done)
         elif (verdict := rule.judge(history)) is not None:
             break
+        elif least_fall > 0 and history[-3:][0] - history[-1] < 2 * least_fall * abs(history[-1]):
+            verdict = _Verdict(False, "the objective hardly falls any more")
         elif max_time is not None and seconds[-1] >= max_time:
             verdict = _Verdict(False, f"max_time={max_time:g} s is over")
         elif len(history) > max_iter:
@@ -210,3 +219,17 @@ def run(
         solver=solver.name,
         slopes=slopes,
     )
+
+
+def _improve_start(problem: Problem, solver: Solver, max_time: float | None, rng: Any) -> None:
+    if not solver.head_start:
+        return
+    if problem.data.nonzeros() * problem.model.n_components < solver.head_start_from:
+        return
+
+    def improve(part: Problem) -> Sequence[float]:
+        limits = {"max_iter": HEAD_START, "max_time": max_time, "least_fall": HARDLY}
+        found = run(part, solver, tol=0.0, rng=rng, **limits)  # type: ignore[arg-type]
+        return list(found.objective_history)
+
+    improve_start(problem, improve)
