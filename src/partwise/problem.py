@@ -273,15 +273,15 @@ class Problem:
         values = each(piece, pieces)
         return None if None in values else float(sum(values))  # type: ignore[arg-type]
 
-    def objective_from(self, name: str, moved: float, kind: str) -> float:
+    def objective_from(self, name: str, moved: float, kind: str, *, swept: bool = True) -> float:
         """Return the penalized objective, from the part of it that depends on one factor.
 
-        ``kind`` is that of the statistics which that part was formed with. No pass over X, unless
-        so little is left of large numbers that rounding would show.
+        ``kind`` is that of the statistics which that part was formed with; ``swept``: factors come
+        from a sweep. No pass over X, unless so little is left of large numbers that rounding shows.
         """
-        own = self._penalty_value((name,), moved=True)
+        own = self._penalty_value((name,), swept=swept)
         rest = [other for other in self.model.names if other != name]
-        others = self._penalty_value(rest, moved=True)
+        others = self._penalty_value(rest, swept=swept)
         if kind == "normal":
             square = 0.5 * self.data.sum_of_squares()
             beside = sum(p.value(self.factors[name]) for p in self.penalties[name] if not p.shifts)
@@ -382,7 +382,8 @@ class Problem:
             return self._loss_by_blocks() + self._penalty_value(self.model.names)
         shortest = min(self.free, key=lambda name: len(self.factors[name]))
         name, normal = known or (shortest, self.normal(shortest))
-        return self.objective_from(name, normal.value(self.factors[name]), "normal")
+        value = normal.value(self.factors[name])
+        return self.objective_from(name, value, "normal", swept=False)
 
     def loss_value(self, objective: float | None = None) -> float:
         """Return the misfit alone, Σ d(X, X̂), in float64; from the objective if it is known."""
@@ -542,10 +543,10 @@ class Problem:
             total = total.plus(part)
         return total
 
-    def _penalty_value(self, names: Sequence[str], *, moved: bool = False) -> float:
+    def _penalty_value(self, names: Sequence[str], *, swept: bool = False) -> float:
         # After a sweep, which keeps factors ≥ 0, nobody looks for entries that are not.
         pairs = [(p, self.factors[name]) for name in names for p in self.penalties[name]]
-        return sum(p.value(F) for p, F in pairs if not (moved and type(p) is NonNegative))
+        return sum(p.value(F) for p, F in pairs if not (swept and type(p) is NonNegative))
 
     def _split_at_stored(self, name: str, flat: np.ndarray) -> Split:
         data: Any = self.data
@@ -595,10 +596,10 @@ class Problem:
         if known is not None:
             return known
         total, flat = 0.0, self.loss.flat_positive
-        if flat is not None and self._visits_stored_only and self.data.complete:
-            total = flat * self.model.total(self.factors)
         for rows, data in self.data.stream(densify=self._looks_at_zeros("loss")):
             part = self.rows(rows, data)
+            if flat is not None and part._visits_stored_only and data.complete:
+                total += flat * part.model.total(part.factors)
 
             def piece(inside: slice, part: Problem = part) -> float:
                 return part.rows(inside)._loss_of_block()
