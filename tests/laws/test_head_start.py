@@ -153,8 +153,12 @@ def test_columns_that_the_sample_has_nothing_of_are_found_by_all_rows():
 
 def sampled(data):
     problem = bound(data)
-    improve_start(problem, lambda part: run(part, CoordinateDescent(), tol=0, max_iter=5)
-                  .objective_history)  # fmt: skip
+    start = problem.objective()
+    known = improve_start(
+        problem, lambda part: run(part, CoordinateDescent(), tol=0, max_iter=5).objective_history
+    )
+    assert known == pytest.approx(problem.objective())
+    assert known < start
     return problem.factors
 
 
@@ -166,6 +170,59 @@ def test_data_on_disk_get_the_same_head_start(tmp_path):
     memory, disk = sampled(X), sampled(stored)
     for name in "WH":
         np.testing.assert_allclose(disk[name], memory[name], rtol=1e-10)
+
+
+def test_a_start_that_all_data_find_better_is_given_back():
+    """What a sample knows may be less than what a start has of rows that are not in it."""
+    X = planted(SHAPES["tall"])
+    problem = bound(X)
+    solved = run(bound(X), Descent(), tol=1e-5, max_iter=2000).factors
+    for name, F in solved.items():
+        problem.factors[name][...] = F
+    begin = problem.objective()
+
+    def spoil(part):
+        for F in part.factors.values():
+            F[...] = 100
+        return [1.0, 0.1]
+
+    assert improve_start(problem, spoil) == pytest.approx(begin)
+    for name, F in solved.items():
+        np.testing.assert_array_equal(problem.factors[name], F)
+
+
+def test_a_sample_of_nothing_tells_nothing():
+    seen = []
+    X = planted(SHAPES["tall"])
+    improve_start(bound(X), lambda part: seen.append(part.data.to_dense()) or [1.0, 1.0])
+    inside = (X[:, None] == seen[0]).all(axis=2).any(axis=1)
+    X = np.where(inside[:, None], 0, X)
+    for beta in (1, 2):
+        assert run(bound(X, beta), solver(beta), tol=1e-3, max_iter=500).converged
+
+
+def test_a_head_start_has_none_of_its_own(monkeypatch):
+    """Samples of samples would be judged by how little is left to do."""
+    from partwise.solvers import loop
+
+    calls = []
+    whole = loop.improve_start
+    monkeypatch.setattr(
+        loop, "improve_start", lambda *given: calls.append(given[0].data.shape) or whole(*given)
+    )
+    X = planted((4000, 30))
+    run(bound(X), Descent(), tol=0, max_iter=1)
+    assert calls == [(4000, 30)]
+
+
+def test_sparse_squares_on_disk_are_left_alone_as_in_memory(tmp_path):
+    pytest.importorskip("anndata")
+    import anndata
+
+    path = tmp_path / "X.h5ad"
+    anndata.AnnData(sparse.csr_matrix(planted(SHAPES["tall"], kind="sparse"))).write_h5ad(path)
+    stored = Stored(open_reader(anndata.read_h5ad(path, backed="r").X))
+    assert untouched(bound(stored))
 
 
 def test_the_sample_is_a_part_of_the_data(monkeypatch):

@@ -78,8 +78,8 @@ class CoordinateDescent(Solver):
     Notes
     -----
     Cost per iteration: two products with X, O(stored entries · k), plus
-    O(repeats · (n_samples + n_features) · k²). A head start takes less than three of them, and
-    saves half of those to a given objective. Where entries are missing or have weights, three
+    O(repeats · (n_samples + n_features) · k²). A head start takes some five of them, and saves more
+    than half of those to a given objective. Where entries are missing or have weights, three
     products for each factor, or two visits of every entry that is listed, or one visit and
     O(listed entries · k²) for rows with Gram matrices of their own.
 

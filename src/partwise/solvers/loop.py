@@ -122,7 +122,6 @@ def run(
     tol: float = 1e-4,
     max_iter: int = 200,
     max_time: float | None = None,
-    least_fall: float = 0.0,
     rng: Any = None,
     callback: Callable[[Progress], object] | None = None,
 ) -> Result:
@@ -138,8 +137,6 @@ def run(
         Iterations at most.
     max_time : float, optional
         Seconds at most; looked at after each iteration.
-    least_fall : float
-        Ends where two iterations lower the objective by less than twice this share of itself.
     rng : numpy generator, optional
         For solvers that draw.
     callback : callable, optional
@@ -151,10 +148,45 @@ def run(
     Result
     """
     begin = time.perf_counter()
-    _improve_start(problem, solver, max_time, rng)
+    known: float | None = None
+    if solver.head_start and _work(problem) >= solver.head_start_from:
+
+        def improve(part: Problem) -> Sequence[float]:
+            left = None if max_time is None else max_time - (time.perf_counter() - begin)
+            limits = {"max_iter": HEAD_START, "tol": 0.0, "least_fall": HARDLY}
+            found = _run(part, solver, max_time=left, rng=rng, **limits)  # type: ignore[arg-type]
+            return list(found.objective_history)
+
+        known = improve_start(problem, improve)
+    return _run(
+        problem, solver, tol=tol, max_iter=max_iter, max_time=max_time, rng=rng, callback=callback,
+        begin=begin, known=known,
+    )  # fmt: skip
+
+
+def _work(problem: Problem) -> float:
+    return float(problem.data.nonzeros()) * problem.model.n_components
+
+
+def _run(
+    problem: Problem,
+    solver: Solver,
+    *,
+    tol: float,
+    max_iter: int,
+    max_time: float | None,
+    rng: Any,
+    callback: Callable[[Progress], object] | None = None,
+    begin: float | None = None,
+    known: float | None = None,
+    least_fall: float = 0.0,
+) -> Result:
+    # As `run`, since the time ``begin`` and from a start whose objective may be known. Ends where
+    # two iterations lower the objective by less than twice the share ``least_fall`` of itself.
+    begin = time.perf_counter() if begin is None else begin
     with np.errstate(all="ignore"):  # what is out of proportion is refused below
         state = solver.start(problem, rng)
-        history = [problem.objective()]
+        history = [problem.objective() if known is None else known]
     if not np.isfinite(history[0]):
         raise ValueError(
             explain(
@@ -219,17 +251,3 @@ def run(
         solver=solver.name,
         slopes=slopes,
     )
-
-
-def _improve_start(problem: Problem, solver: Solver, max_time: float | None, rng: Any) -> None:
-    if not solver.head_start:
-        return
-    if problem.data.nonzeros() * problem.model.n_components < solver.head_start_from:
-        return
-
-    def improve(part: Problem) -> Sequence[float]:
-        limits = {"max_iter": HEAD_START, "max_time": max_time, "least_fall": HARDLY}
-        found = run(part, solver, tol=0.0, rng=rng, **limits)  # type: ignore[arg-type]
-        return list(found.objective_history)
-
-    improve_start(problem, improve)

@@ -45,7 +45,7 @@ class RationalDescent(Solver):
     Notes
     -----
     Cost per iteration: O(stored entries · k · repeats). Sparse data are held a second time,
-    transposed. A head start takes one or two iterations, and saves a third to four fifths of those
+    transposed. A head start takes two to four iterations, and saves a third to nine tenths of those
     to a given objective.
 
     Sources: coordinate descent on this divergence Hsieh & Dhillon (2011), KDD, section 3.2,
