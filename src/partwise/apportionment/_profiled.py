@@ -7,6 +7,7 @@ sees curvature.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -15,7 +16,7 @@ import numpy as np
 from partwise import kernels
 from partwise.estimators._scaled_residuals import solve_contributions
 
-__all__ = ["Place", "ProfiledQ", "Pull", "Tilt"]
+__all__ = ["Place", "ProfiledQ", "Pull", "Quadratic", "Tilt", "summed_squares"]
 
 NONE = np.empty((0, 0), np.bool_)  # all entries are free
 # Numbers in a table of mixed derivatives, of so many samples at a time.
@@ -152,15 +153,12 @@ class ProfiledQ:
         place[free] = np.arange(len(free))
         a, j, force = (-1, -1, 0.0) if self.tilt is None else self.tilt
         tilted = a, j, force / len(W)
-        total = np.zeros((len(free), len(free)))
-        height = max(1, TABLE // (p * max(1, len(free))))
-        for start in range(0, len(W), height):
-            part = slice(start, start + height)
-            table = np.zeros((np.count_nonzero(W[part]), len(free)))
+
+        def write(part: slice, table: np.ndarray) -> None:
             sides = self.V[part], VR[part], H, W[part], place.reshape(m, p)
             kernels.mixed_rows(*sides, *tilted, table)
-            total += table.T @ table
-        return total
+
+        return summed_squares(write, W != 0, len(free))
 
     def variances(self, place: Place) -> np.ndarray:
         """Return the diagonal of the inverse of the curvature (p, m), where it has one.
@@ -207,6 +205,23 @@ class ProfiledQ:
 def _ended(place: Place, n_iter: int, *, converged: bool) -> Place:
     place.n_iter, place.converged = n_iter, converged
     return place
+
+
+def summed_squares(
+    write: Callable[[slice, np.ndarray], object], moves: np.ndarray, width: int
+) -> np.ndarray:
+    """Return the sum of tᵀ t over the rows t, so wide, that are written of some samples at a time.
+
+    ``write(part, table)`` gets zeros, a row for every entry of these samples that ``moves`` (n, p).
+    """
+    total = np.zeros((width, width))
+    height = max(1, TABLE // (moves.shape[1] * max(1, width)))
+    for start in range(0, len(moves), height):
+        part = slice(start, start + height)
+        table = np.zeros((np.count_nonzero(moves[part]), width))
+        write(part, table)
+        total += table.T @ table
+    return total
 
 
 class Quadratic:

@@ -6,12 +6,12 @@ import numpy as np
 
 from partwise import kernels
 from partwise.apportionment._profiled import (
-    TABLE,
     Place,
     ProfiledQ,
     Pull,
     Quadratic,
     Tilt,
+    summed_squares,
 )
 
 __all__ = ["ProfiledBelowZero"]
@@ -140,15 +140,12 @@ class ProfiledBelowZero(ProfiledQ):
         place[free] = np.arange(len(free))
         G = self._products(H)
         moves = (W > -self.depth) & (np.einsum("iaa->ia", G) > 0)
-        width = len(free) + p
-        total = np.zeros((width, width))
-        height = max(1, TABLE // (p * width))
-        for start in range(0, len(W), height):
-            part = slice(start, start + height)
-            table = np.zeros((np.count_nonzero(moves[part]), width))
+
+        def write(part: slice, table: np.ndarray) -> None:
             sides = self.V[part], VR[part], H, W[part], G[part], moves[part]
             kernels.mixed_rows_to_sums(*sides, place.reshape(m, p), table)
-            total += table.T @ table
+
+        total = summed_squares(write, moves, len(free) + p)
         lost, D, C = total[:-p, :-p], total[-p:, :-p], total[-p:, -p:]
         held = C.diagonal() > 0
         D, C = D[held], C[np.ix_(held, held)]
