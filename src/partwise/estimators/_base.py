@@ -480,13 +480,6 @@ class BaseNMF(
 
     _folds = True
 
-    @property
-    def _loss_name(self) -> str:
-        return as_loss(self.beta_loss).name
-
-    def _least_known(self, n_components: int) -> int:
-        return 1 if _runs.both_penalized(self) else n_components
-
     def _losses_at(self, X: Any, known: Any, held: Any, **more: Any) -> tuple[float, float]:
         seen, hidden = (
             as_data(self._check_data(X, reset=False, weights=V, **more)) for V in (known, held)

@@ -9,6 +9,8 @@ from sklearn.utils.validation import check_array
 
 from partwise._arrays import check_kind
 from partwise._errors import explain
+from partwise.estimators._runs import both_penalized
+from partwise.losses import as_loss
 
 __all__ = ["Judged"]
 
@@ -32,7 +34,7 @@ class Judged:
     @property
     def _loss_name(self) -> str:
         """The loss, in words."""
-        raise NotImplementedError
+        return as_loss(self.beta_loss).name  # type: ignore[attr-defined]
 
     @property
     def _judged_converged(self) -> bool:
@@ -41,7 +43,7 @@ class Judged:
 
     def _least_known(self, n_components: int) -> int:
         """Return how many entries of a row or a column determine what is fitted there."""
-        return n_components
+        return 1 if both_penalized(self) else n_components
 
     def _entries(self, X: Any, weights: Any, uncertainty: Any) -> tuple[Any, Any, dict[str, Any]]:
         """Return checked X and weights, which say what can be held out, and more for a fit."""

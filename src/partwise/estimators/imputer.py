@@ -26,7 +26,6 @@ from partwise.estimators._judged import Judged
 from partwise.estimators._units import Unit
 from partwise.estimators.nmf import NMF
 from partwise.init import STARTS
-from partwise.losses import as_loss
 
 __all__ = ["NMFImputer"]
 
@@ -434,15 +433,8 @@ penalty_H, verbose, shuffle, n_init, n_jobs, max_time, allow_negative
     # --- what `cross_val_loss` asks ----------------------------------------------------------
 
     @property
-    def _loss_name(self) -> str:
-        return as_loss(self.beta_loss).name
-
-    @property
     def _judged_converged(self) -> bool:
         return bool(self.nmf_.converged_)
-
-    def _least_known(self, n_components: int) -> int:
-        return 1 if _runs.both_penalized(self) else n_components
 
     def _entries(self, X: Any, weights: Any, uncertainty: Any) -> tuple[Any, Any, dict[str, Any]]:
         self._no_uncertainty(uncertainty)
