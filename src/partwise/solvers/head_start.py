@@ -50,7 +50,7 @@ def improve_start(problem: Problem, improve: Callable[[Problem], Sequence[float]
     if sample.is_sparse:
         columns = np.flatnonzero(sample.column_counts >= OFTEN)
         sample = Sparse(sample.matrix[:, columns])
-    if not (sample.nonzeros() > 0 and sample.sum() > 0):
+    if not sample.sum() > 0:
         return None
     kept = {names[axis]: rows, names[1 - axis]: columns}
     own = [problem.factors[name][places].copy() for name, places in kept.items()]

@@ -149,12 +149,15 @@ def run(
     """
     begin = time.perf_counter()
     known: float | None = None
-    if solver.head_start and _work(problem) >= solver.head_start_from:
+    work = problem.data.nonzeros() * problem.model.n_components if solver.head_start else 0
+    if solver.head_start and work >= solver.head_start_from:
 
         def improve(part: Problem) -> Sequence[float]:
             left = None if max_time is None else max_time - (time.perf_counter() - begin)
-            limits = {"max_iter": HEAD_START, "tol": 0.0, "least_fall": HARDLY}
-            found = _run(part, solver, max_time=left, rng=rng, **limits)  # type: ignore[arg-type]
+            found = _run(
+                part, solver, tol=0.0, max_iter=HEAD_START, max_time=left, rng=rng,
+                begin=time.perf_counter(), least_fall=HARDLY,
+            )  # fmt: skip
             return list(found.objective_history)
 
         known = improve_start(problem, improve)
@@ -162,10 +165,6 @@ def run(
         problem, solver, tol=tol, max_iter=max_iter, max_time=max_time, rng=rng, callback=callback,
         begin=begin, known=known,
     )  # fmt: skip
-
-
-def _work(problem: Problem) -> float:
-    return float(problem.data.nonzeros()) * problem.model.n_components
 
 
 def _run(
@@ -176,14 +175,13 @@ def _run(
     max_iter: int,
     max_time: float | None,
     rng: Any,
+    begin: float,
     callback: Callable[[Progress], object] | None = None,
-    begin: float | None = None,
     known: float | None = None,
     least_fall: float = 0.0,
 ) -> Result:
     # As `run`, since the time ``begin`` and from a start whose objective may be known. Ends where
     # two iterations lower the objective by less than twice the share ``least_fall`` of itself.
-    begin = time.perf_counter() if begin is None else begin
     with np.errstate(all="ignore"):  # what is out of proportion is refused below
         state = solver.start(problem, rng)
         history = [problem.objective() if known is None else known]
