@@ -20,6 +20,7 @@ from partwise import (
 )
 from partwise.estimators._judged import Judged
 from partwise.penalties import L2, Box
+from tests.api.test_held_out import full, listed
 
 quiet = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 PMF = PositiveMatrixFactorization
@@ -47,21 +48,11 @@ def measured(k=3, shape=(100, 20), seed=0):
     return X, s
 
 
-def stored(X, values=None):
-    rows, columns = np.nonzero(~np.isnan(X))
-    values = X if values is None else values
-    return sparse.csr_array((values[rows, columns], (rows, columns)), shape=X.shape)
-
-
-def full(V):
-    return V.toarray() if sparse.issparse(V) else V
-
-
 R = ratings()
 STARS = np.clip(np.round(R), 2, 4)
 X, S = measured()
 JUDGED = {
-    "ratings": (Recommender(alpha=0.1, max_iter=60, random_state=0), stored(R), None),
+    "ratings": (Recommender(alpha=0.1, max_iter=60, random_state=0), listed(R), None),
     "ratings of any sign": (
         Recommender(non_negative=False, alpha=0.1, max_iter=60, random_state=0),
         R,
@@ -87,14 +78,14 @@ def test_every_estimator_that_factorizes_can_be_judged():
 @quiet
 @pytest.mark.parametrize("clip", [True, False])
 @pytest.mark.parametrize("weighted", [True, False])
-@pytest.mark.parametrize("kind", [np.asarray, stored])
+@pytest.mark.parametrize("kind", [np.asarray, listed])
 @pytest.mark.parametrize("params", [{}, {"non_negative": False}, {"biases": True}], ids=str)
 def test_ratings_are_judged_as_they_are_predicted(params, kind, weighted, clip):
     est = Recommender(alpha=0.1, clip=clip, max_iter=30, random_state=0, **params)
     R = STARS
     V = np.random.default_rng(1).uniform(0.5, 2, R.shape)
     given = kind(R)
-    weights = None if not weighted else V if kind is np.asarray else stored(R, V)
+    weights = None if not weighted else V if kind is np.asarray else listed(R, V)
     cv = HeldOutEntries(2, random_state=3)
     found = cross_val_loss(est, given, [2, 3], cv=cv, weights=weights)
     assert found.loss == "Half squared error"
@@ -102,7 +93,7 @@ def test_ratings_are_judged_as_they_are_predicted(params, kind, weighted, clip):
         known, held = full(known), full(held)
         model = clone(est).set_params(n_components=3)
         seen = np.where(known > 0, R, np.nan)
-        model.fit(kind(seen), weights=known if kind is np.asarray else stored(seen, known))
+        model.fit(kind(seen), weights=known if kind is np.asarray else listed(seen, known))
         Y = model.base_ + model.user_biases_[:, None] + model.item_biases_
         Y = Y + model.W_ @ model.components_
         clipped = np.clip(Y, R[known > 0].min(), R[known > 0].max())
@@ -291,12 +282,12 @@ RANKS = {
     ),
     "ratings with biases": (
         Recommender(non_negative=False, alpha=0.05, alpha_biases=0.5, random_state=0),
-        stored(R + np.random.default_rng(5).standard_normal((len(R), 1))),
+        listed(R + np.random.default_rng(5).standard_normal((len(R), 1))),
         None,
     ),
     "parts of ratings": (
         Recommender(alpha=0.05, max_iter=500, random_state=0),
-        stored(ratings(signed=False)),
+        listed(ratings(signed=False)),
         None,
     ),
     "robust": (PMF(n_init=2, random_state=0), X, S),
