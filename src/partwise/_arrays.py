@@ -68,20 +68,27 @@ def _where(X: Matrix, bad: np.ndarray, first_row: int = 0) -> tuple[int, ...]:
 
 
 def check_entries(
-    X: Matrix, subject: str, *, first_row: int | None = None, signed: bool = False
-) -> None:
+    X: Matrix,
+    subject: str,
+    *,
+    first_row: int | None = None,
+    signed: bool = False,
+    missing: bool = False,
+) -> bool:
     """Raise ValueError if ``X`` holds NaN, infinite or negative entries, and say where.
 
-    ``signed``: negative entries are allowed. ``first_row``: where X is a block of rows of a larger
-    matrix, the number of its first row.
+    ``signed``: negative entries are allowed. ``missing``: return False where there is NaN.
+    ``first_row``: where X is a block of rows of a larger matrix, the number of its first row.
     """
     stored = _stored(X)
     start, among = first_row or 0, ""
     if first_row is not None:
         among = f" in rows {start} to {start + X.shape[0] - 1}"
     if stored.size == 0:
-        return
+        return True
     low, high = float(stored.min()), float(stored.max())
+    if missing and np.isnan(low):
+        return False
     if not (np.isfinite(low) and np.isfinite(high)):
         for name, bad in (("NaN", np.isnan(stored)), ("inf", np.isinf(stored))):
             if bad.any():
@@ -108,6 +115,7 @@ def check_entries(
                 "penalty_W=partwise.penalties.Free().",
             )
         )
+    return True
 
 
 def check_start(

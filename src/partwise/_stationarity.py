@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from partwise._threads import each
 from partwise.data.base import even_blocks
 from partwise.penalties import Penalty, is_signed, prox_residual
 
@@ -13,6 +14,8 @@ __all__ = ["Size", "column_squares", "factor_residual"]
 
 Size = tuple[float, np.ndarray]
 _TINY = 1e-300
+# Entries that temporaries in float64 are made for at a time.
+PIECE = 2**15
 
 
 def column_squares(values: np.ndarray) -> Size:
@@ -36,7 +39,7 @@ def factor_residual(
     ``sizes`` are `column_squares` of the positive part of the gradient, of consecutive rows;
     entries where ``free`` is False do not count.
     """
-    pieces = list(even_blocks(len(F), 2**14))  # so that nothing in float64 is as large as F
+    pieces = list(even_blocks(len(F), max(1, PIECE // max(1, F.shape[1]))))
     # Only ratios matter.
     size = max(max(largest for largest, _ in sizes), _TINY)
     squares = sum(part * (largest / size) ** 2 for largest, part in sizes)
@@ -44,18 +47,20 @@ def factor_residual(
     if not all(penalty.shifts for penalty in obeyed):
         smooth = sum(q.gradient(F) for q in obeyed if q.smooth and not q.shifts)
         return prox_residual(obeyed, F, slope + smooth, size * p)
-    f = np.sqrt(sum(np.square(F[i], dtype=np.float64).sum(axis=0) for i in pieces) / len(F))
+    f = np.sqrt(sum(each(lambda i: np.square(F[i], dtype=np.float64).sum(axis=0), pieces)) / len(F))
     # An empty component has no size of its own: it is judged at the size of the others.
     f = np.where(f > 0, f, f.max(initial=0.0))
     scale = np.sqrt(len(F) * np.sum((f * p) ** 2))
     if scale == 0:
         return 0.0 if not np.any(slope < 0) else 1.0
     step = np.divide(f, p, out=np.zeros_like(f), where=p > 0)
-    total, lowest = 0.0, -np.inf if is_signed(obeyed) else 0.0
-    for i in pieces:
+    lowest = -np.inf if is_signed(obeyed) else 0.0
+
+    def square(i: slice) -> float:
         residual = (F[i] - np.maximum(lowest, F[i] - _over(slope[i], size) * step)) * p
-        total += float(np.sum(np.square(residual * free[i] if free.shape[0] else residual)))
-    return float(np.sqrt(total) / scale)
+        return float(np.sum(np.square(residual * free[i] if free.shape[0] else residual)))
+
+    return float(np.sqrt(sum(each(square, pieces))) / scale)
 
 
 def _over(values: np.ndarray, size: float) -> np.ndarray:

@@ -9,13 +9,14 @@ import numpy as np
 from scipy import sparse
 
 from partwise import kernels
+from partwise._threads import each
 from partwise.data import Data
 from partwise.data.base import even_blocks
 
 __all__ = ["Explained", "explained"]
 
-# Rows that temporaries are made for at a time.
-HEIGHT = 2**14
+# Entries that temporaries in float64 are made for at a time.
+PIECE = 2**15
 
 
 @dataclass
@@ -45,8 +46,9 @@ def explained(
         return _explained_of_known(data, W, H)
     if slopes is not None:
         gram_H, gram_W = _gram(H), _gram(W)
-        gained, component = _gains(W, gram_H, slopes[0], slopes=True)
-        component = 2 * component - np.diag(gram_W) * np.diag(gram_H)
+        gained, sloped = _gains(W, gram_H, slopes[0], slopes=True)
+        crossed = np.sum(gram_W * gram_H, axis=0) - sloped
+        component = 2 * crossed - np.diag(gram_W) * np.diag(gram_H)
         of_columns = _gains(H, gram_W, slopes[1], slopes=True)[0]
         return _shares(data, component, gained, of_columns)
     gram_H, gram_W = _gram(H), np.zeros((H.shape[1], H.shape[1]))
@@ -68,28 +70,33 @@ def explained(
 
 def _gram(F: np.ndarray) -> np.ndarray:
     # Fᵀ F in float64, of which no copy as large as F is made.
-    total = np.zeros((F.shape[1], F.shape[1]))
-    for rows in even_blocks(len(F), HEIGHT):
+    def piece(rows: slice) -> np.ndarray:
         part = F[rows].astype(np.float64, copy=False)
-        total += part.T @ part
-    return total
+        return np.asarray(part.T @ part)
+
+    return np.sum(each(piece, _pieces(F)), axis=0)
+
+
+def _pieces(F: np.ndarray) -> list[slice]:
+    return list(even_blocks(len(F), max(1, PIECE // F.shape[1])))
 
 
 def _gains(
     F: np.ndarray, gram: np.ndarray, known: np.ndarray, *, slopes: bool = False
 ) -> tuple[np.ndarray, np.ndarray]:
-    # What each row explains, Σ F ∘ (2 cross − F gram), and the sums of columns of F ∘ cross. Known
+    # What each row explains, Σ F ∘ (2 cross − F gram), and the sums of columns of F ∘ known. Known
     # are cross products, or slopes, F gram − cross.
-    gained, crossed = np.empty(len(F)), np.zeros(F.shape[1])
-    for rows in even_blocks(len(F), HEIGHT):
+    gained = np.empty(len(F))
+
+    def piece(rows: slice) -> np.ndarray:
         part = F[rows].astype(np.float64, copy=False)
-        model = part @ gram
-        cross = known[rows].astype(np.float64, copy=False)
-        if slopes:
-            cross = model - cross
-        gained[rows] = np.sum(part * (2 * cross - model), axis=1)
-        crossed += np.sum(part * cross, axis=0)
-    return gained, crossed
+        own = np.einsum("ij,ij->i", part, part @ gram)
+        crossed = known[rows].astype(np.float64, copy=False)
+        other = 2 * np.einsum("ij,ij->i", part, crossed)
+        gained[rows] = own - other if slopes else other - own
+        return np.einsum("ij,ij->j", part, crossed)
+
+    return gained, np.sum(each(piece, _pieces(F)), axis=0)
 
 
 def _explained_of_known(data: Any, W: np.ndarray, H: np.ndarray) -> Explained:

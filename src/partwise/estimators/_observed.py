@@ -85,10 +85,7 @@ def _is_whole(X: Any, unstored: str, subject: str, signed: bool) -> bool:
         return False
     if isinstance(X, Stored):
         return X.check(subject, signed=signed, missing=True)
-    if not in_rows and np.isnan(X.min()):  # without an array beside X
-        return False
-    check_entries(X, subject, signed=signed)
-    return True
+    return check_entries(X, subject, signed=signed, missing=not in_rows)
 
 
 def _reader(weights: Any, shape: tuple[int, ...]) -> Reader:

@@ -73,6 +73,8 @@ class Unit:
 
     def factor_in(self, F: np.ndarray) -> np.ndarray:
         """Return a C-ordered copy of a factor in this unit, but for the scales of rows."""
+        if self.power == 0:
+            return np.array(F, order="C")
         return np.array(np.ldexp(F, -self.power), order="C")
 
     def factor_out(self, F: np.ndarray) -> np.ndarray:

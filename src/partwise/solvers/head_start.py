@@ -58,16 +58,25 @@ def improve_start(problem: Problem, improve: Callable[[Problem], Sequence[float]
     before, after, *_ = improve(part)
     if before - after < FAR * before:
         return None
-    before, given = problem.objective(), {name: F.copy() for name, F in problem.factors.items()}
+    given = {name: F.copy() for name, F in problem.factors.items()}
     least = 0.0 if problem.loss.quadratic else LEAST
     for found, side, (name, places) in zip(own, (data, data.T), kept.items(), strict=True):
         _spread(problem.factors[name], places, found, side, least)
-    after = problem.objective()
-    if after < before:
-        return after
-    for name, F in given.items():
-        problem.factors[name][...] = F
-    return before
+    spread = problem.objective()
+    if spread < before:  # of the sample at the start, of which all is part of the objective there
+        return spread
+    _exchange(problem.factors, given)
+    start = problem.objective()
+    if start <= spread:
+        return start
+    _exchange(problem.factors, given)
+    return spread
+
+
+def _exchange(factors: dict[str, np.ndarray], others: dict[str, np.ndarray]) -> None:
+    for name, F in factors.items():
+        kept = F.copy()
+        F[...], others[name] = others[name], kept
 
 
 def _side(problem: Problem) -> int | None:

@@ -154,20 +154,47 @@ def run(
 
         def improve(part: Problem) -> Sequence[float]:
             left = None if max_time is None else max_time - (time.perf_counter() - begin)
-            found = _run(
+            return _descend(
                 part, solver, tol=0.0, max_iter=HEAD_START, max_time=left, rng=rng,
                 begin=time.perf_counter(), least_fall=HARDLY,
-            )  # fmt: skip
-            return list(found.objective_history)
+            ).history  # fmt: skip
 
         known = improve_start(problem, improve)
-    return _run(
+    path = _descend(
         problem, solver, tol=tol, max_iter=max_iter, max_time=max_time, rng=rng, callback=callback,
         begin=begin, known=known,
     )  # fmt: skip
+    history, verdict = path.history, path.verdict
+    history[-1] = solver.finish(problem, history[-1], tol)
+    moved = type(solver).finish is not Solver.finish
+    kkt, slopes = (None if moved else verdict.looked) or problem.stationarity()
+    # Where nothing changes any more, the residual at the very end decides.
+    settled = verdict.stalled and kkt <= max(tol, 10 * path.rounding**0.5)
+    return Result(
+        factors=problem.factors,
+        objective=history[-1],
+        objective_history=np.array(history),
+        time_history=np.array(path.seconds),
+        kkt=kkt,
+        n_iter=len(history) - 1,
+        converged=verdict.converged or settled,
+        stop_reason=verdict.reason,
+        solver=solver.name,
+        slopes=slopes,
+    )
 
 
-def _run(
+@dataclass
+class _Path:
+    """The objective at the start and after each iteration, when, and why there are no more."""
+
+    history: list[float]
+    seconds: list[float]
+    verdict: _Verdict
+    rounding: float
+
+
+def _descend(
     problem: Problem,
     solver: Solver,
     *,
@@ -179,9 +206,11 @@ def _run(
     callback: Callable[[Progress], object] | None = None,
     known: float | None = None,
     least_fall: float = 0.0,
-) -> Result:
-    # As `run`, since the time ``begin`` and from a start whose objective may be known. Ends where
-    # two iterations lower the objective by less than twice the share ``least_fall`` of itself.
+) -> _Path:
+    # The iterations of `run`, since the time ``begin`` and from a start whose objective may be
+    # known. They end where two of them lower the objective by less than twice the share
+    # ``least_fall`` of itself. What a solver remembers is let go at the end: it makes room for the
+    # last look at large factors.
     with np.errstate(all="ignore"):  # what is out of proportion is refused below
         state = solver.start(problem, rng)
         history = [problem.objective() if known is None else known]
@@ -229,23 +258,4 @@ def _run(
             verdict = _Verdict(False, f"max_time={max_time:g} s is over")
         elif len(history) > max_iter:
             verdict = _Verdict(False, f"max_iter={max_iter} iterations are done")
-    rounding = rule.rounding
-    del state, rule  # what is remembered of large factors makes room for the last look at them
-    history[-1] = solver.finish(problem, history[-1], tol)
-    moved = type(solver).finish is not Solver.finish
-    looked = None if moved else verdict.looked
-    kkt, slopes = looked or problem.stationarity()
-    # Where nothing changes any more, the residual at the very end decides.
-    settled = verdict.stalled and kkt <= max(tol, 10 * rounding**0.5)
-    return Result(
-        factors=problem.factors,
-        objective=history[-1],
-        objective_history=np.array(history),
-        time_history=np.array(seconds),
-        kkt=kkt,
-        n_iter=len(history) - 1,
-        converged=verdict.converged or settled,
-        stop_reason=verdict.reason,
-        solver=solver.name,
-        slopes=slopes,
-    )
+    return _Path(history, seconds, verdict, rule.rounding)
