@@ -239,6 +239,25 @@ def one_thread():
     return threadpool_limits(limits=1)
 
 
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("k", [1, 3, 6, 20, 70])
+@pytest.mark.parametrize("solver", [Shared(), Own()], ids=["shared", "own"])
+def test_weights_of_which_all_are_one_need_not_be_read(solver, k, dtype):
+    found = []
+    for read in (False, True):
+        X, _, F, A = some_rows(40, k, dtype)
+        data = Listed(X, np.ones_like(X.data))
+        assert data.binary
+        if read:
+            data.__dict__["binary"] = data.T.__dict__["binary"] = False
+        problem = Problem(data, Bilinear(k), losses.Frobenius(), {"W": F, "H": A})
+        found.append(run(problem, solver, tol=0, max_iter=4))
+    some, others = found
+    np.testing.assert_array_equal(some.factors["W"], others.factors["W"])
+    np.testing.assert_array_equal(some.factors["H"], others.factors["H"])
+    assert some.objective == others.objective
+
+
 def test_entries_in_any_order_are_the_same_list():
     rng = np.random.default_rng(0)
     X = sparse.random_array((60, 50), density=0.4, format="coo", rng=rng)

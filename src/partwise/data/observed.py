@@ -344,6 +344,11 @@ class Listed(Held, Sparse):
         view.weights = weights
         return view
 
+    @cached_property
+    def binary(self) -> bool:
+        """Every stored entry counts once."""
+        return bool(self.weights.size and self.weights.min() == 1 == self.weights.max())
+
     @property
     def starts(self) -> np.ndarray:
         return self.indptr

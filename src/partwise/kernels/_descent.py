@@ -12,7 +12,7 @@ from numba.extending import intrinsic
 from partwise.kernels._lines import CONTRACT, _Lines
 from partwise.kernels._registers import REGISTERS
 
-__all__ = ["LANES", "move_free_one", "move_free_two", "move_one", "move_two"]
+__all__ = ["LANES", "move_free_one", "move_free_two", "move_one", "move_two", "subtract_product"]
 
 # Vectors of a line, and their bytes together. With two components at a time they keep all
 # arithmetic units of a core busy and fit into its registers; for fifty components all that a sweep
@@ -131,3 +131,15 @@ move_free_one = _mover(masked=False, two=False)
 move_free_two = _mover(masked=False, two=True)
 move_one = _mover(masked=True, two=False)
 move_two = _mover(masked=True, two=True)
+
+
+@intrinsic
+def subtract_product(typingctx: Any, T: Any, R: Any, G: Any, j: Any) -> Any:
+    """Do ``R[j] −= Σ_l G[j, l] T[l]`` for T and R (k, line) and G (k, k)."""
+
+    def emit(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        lines = _Descent(context, builder, signature, values[:3])
+        lines.put(lines.residuals([values[3]])[0], 1, values[3])
+        return context.get_dummy_value()
+
+    return types.void(T, R, G, types.int64), emit

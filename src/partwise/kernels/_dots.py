@@ -12,10 +12,9 @@ from numba.extending import intrinsic
 
 from partwise.kernels._gather import AHEAD, HALF, SHORTEST, Gather
 from partwise.kernels._lines import REORDER
+from partwise.kernels.places import FEW
 
 __all__ = ["sum_half_left", "sum_half_moved", "sum_left", "sum_moved"]
-
-FEW = 4  # stored entries whose products with a row are summed up together
 
 
 class _Dots(Gather):
@@ -86,9 +85,35 @@ class _Dots(Gather):
         kind = ir.VectorType(self.scalar, count).as_pointer()
         return self.builder.load(self.builder.bitcast(place, kind), align=self.size)
 
+    def weight_of(self, p: Any, array: int) -> Any:
+        """Return where the weight of the stored entry p is; of few weights all are the same."""
+        count, known = (self.builder.extract_value(self.arrays[n].shape, 0) for n in (array, 1))
+        few = self.builder.icmp_signed("<", count, known)
+        return self.builder.select(few, self.number(0), p)
+
     def one(self, some: Any, n: int, count: int) -> Any:
         place = ir.Constant(ir.IntType(32), n)
         return some if count == 1 else self.builder.extract_element(some, place)
+
+    def add_weighed(
+        self, totals: list[Any], weighed: Any, p: Any, starts: list[Any], count: int
+    ) -> None:
+        """Add the rows of so many stored entries times their weights to the totals.
+
+        Vector by vector, so that of many totals each is taken from memory once, and has to wait
+        for itself once.
+        """
+        rows = [self.row_of(self.after(p, n)) for n in range(count)]
+        weights = [self.spread(self.one(weighed, n, count)) for n in range(count)]
+        for total, start in zip(totals, starts, strict=True):
+            more = None
+            for row, weight in zip(rows, weights, strict=True):
+                line = self.builder.load(self.at(row, start), align=self.size)
+                product = self.builder.fmul(weight, line, flags=REORDER)
+                more = product if more is None else self.builder.fadd(more, product, flags=REORDER)
+            self.builder.store(
+                self.builder.fadd(self.builder.load(total), more, flags=REORDER), total
+            )
 
     def add_squares(self, weighed: Any, rest: Any, count: int) -> None:
         """Add the products of some numbers with others to ``squares``."""
@@ -132,10 +157,9 @@ def _left(bytes_: int) -> Any:
                             gather.fetch(gather.after(at, AHEAD + n), last, first, width)
                     dots = gather.dots(own, at, starts, count)
                     rest = builder.fsub(gather.some(2, at, count), dots)
-                    weighed = builder.fmul(gather.some(3, at, count), rest)
-                    for n in range(count):
-                        lines = gather.lines(gather.after(at, n), starts)
-                        gather.add_lines(totals, gather.one(weighed, n, count), lines)
+                    weights = gather.some(3, gather.weight_of(at, 3), count)
+                    weighed = builder.fmul(weights, rest)
+                    gather.add_weighed(totals, weighed, at, starts, count)
                     gather.add_squares(weighed, rest, count)
                 gather.store_lines(totals, target, starts)
             return gather.sum_of_squares()
@@ -161,7 +185,8 @@ def _moved(bytes_: int) -> Any:
                 own = gather.own(row, first, starts)
                 for at, count in gather.steps(begin_, end_):
                     moved = gather.dots(own, at, starts, count)
-                    weighed = builder.fmul(gather.some(2, at, count), moved)
+                    weights = gather.some(2, gather.weight_of(at, 2), count)
+                    weighed = builder.fmul(weights, moved)
                     gather.add_squares(weighed, moved, count)
             return gather.sum_of_squares()
 
@@ -172,9 +197,10 @@ def _moved(bytes_: int) -> Any:
 
 
 # Do ``out[i] = Σ v r A[indices[q]]`` for q from p to the end, and return Σ v r² in float64. Here r
-# is ``data[q] − F[i] @ A[indices[q]]`` and v is ``weights[q]``. A row has from ``SHORTEST`` to
-# ``LONGEST`` bytes, so that it is fetched once, or for `sum_half_left` from half a vector to a
-# whole one; else as for `sum_rows`.
+# is ``data[q] − F[i] @ A[indices[q]]`` and v is ``weights[q]``, or the same for all where there are
+# fewer weights than indices, ``FEW`` at least. A row has from ``SHORTEST`` to ``LONGEST`` bytes, so
+# that it is fetched once, or for `sum_half_left` from half a vector to a whole one; else as for
+# `sum_rows`.
 sum_left = _left(SHORTEST)
 sum_half_left = _left(HALF)
 

@@ -91,7 +91,8 @@ def lay_out(
 ) -> Any:  # fmt: skip
     """Do ``B[i] = (a, x, 0 …)`` and ``V[i] = v · B[i]`` for ``count`` stored entries from p on.
 
-    With a = A[indices[p + i]], x and v those of ``data`` and ``weights``. B and V (rows, more than
+    With a = A[indices[p + i]], x and v those of ``data`` and ``weights``, of which v is the first
+    one where there are fewer than indices. B and V (rows, more than
     k), A (columns, k). ``far``: A is so large that its rows are fetched ahead.
     """
 
@@ -111,7 +112,10 @@ def lay_out(
                 later = builder.select(builder.icmp_signed("<", later, last), later, last)
                 tile.fetch(tile.row_of(later, k), k)
             row, to = tile.row_of(number, k), builder.mul(loop.index, tile.pad)
-            x, weight = (tile.spread(tile.entry(array, number)) for array in (4, 5))
+            few = builder.icmp_signed("<", tile.shape(5, 0), tile.shape(3, 0))
+            own_weight = builder.select(few, none, number)
+            places = ((4, number), (5, own_weight))
+            x, weight = (tile.spread(tile.entry(array, place)) for array, place in places)
             with cgutils.for_range_slice(builder, none, whole, step, inc=True) as (l, _):
                 tile.put_both(tile.take(tile.at(2, row, l)), weight, to, l)
             line = tile.take_some(tile.at(2, row, whole), there)

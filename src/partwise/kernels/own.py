@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from partwise.kernels._blocks import BLOCK, put_block, take_block
+from partwise.kernels._blocks import BLOCK, take_block
+from partwise.kernels._columns import let_rest, put_columns, take_columns, take_free
 from partwise.kernels._compile import compiled
 from partwise.kernels._grams import (
     HIGH,
@@ -40,37 +41,6 @@ def _products(P, i, tiles, A, listed, begin, end):  # type: ignore[no-untyped-de
         add_products(tiles[0], tiles[1], P, i, A.shape[1] + 1, count, p == begin)
 
 
-@compiled()
-def _take(T, M, F, free, first, count, numbers):  # type: ignore[no-untyped-def]
-    # Rows of F, and which of their entries are free, as columns; nothing else moves.
-    k, width = T.shape
-    none = F.dtype.type(0)
-    whole = count // BLOCK * BLOCK
-    for b in range(0, whole, BLOCK):
-        take_block(T, b, F[first:], numbers, b)
-    for b in range(whole, count):
-        for j in range(k):
-            T[j, b] = F[first + b, j]
-    for j in range(k):
-        for b in range(width):
-            T[j, b] = max(T[j, b], none)
-            M[j, b] = 1 if b < count else 0
-    for b in range(count if free.shape[0] > 0 else 0):
-        for j in range(k):
-            M[j, b] = free[first + b, j]
-
-
-@compiled()
-def _put(T, F, first, count, numbers):  # type: ignore[no-untyped-def]
-    # Columns back into rows of F.
-    whole = count // BLOCK * BLOCK
-    for b in range(0, whole, BLOCK):
-        put_block(T, b, F[first:], numbers, b)
-    for b in range(whole, count):
-        for j in range(len(T)):
-            F[first + b, j] = T[j, b]
-
-
 @compiled(error_model="numpy", fastmath=FAST)
 def _set_out(R, G, inverse, slope, curve, pad):  # type: ignore[no-untyped-def]
     # Cross products and the diagonal with what penalties add.
@@ -88,21 +58,11 @@ def _set_out(R, G, inverse, slope, curve, pad):  # type: ignore[no-untyped-def]
 def _sweep(T, R, G, inverse, M, how, change, enough, pad):  # type: ignore[no-untyped-def]
     # Sweeps over rows side by side; one that is done waits for the others.
     order, repeats, shrink = how
-    k, width = T.shape
     for sweep in range(repeats):
         change[:] = 0
-        for n in range(k):
+        for n in range(len(T)):
             move_own(T, R, G, inverse, change, M, order[n], pad)
-        busy = 0
-        for b in range(width):
-            if sweep == 0:
-                enough[b] = shrink * shrink * change[b]
-            if change[b] > enough[b]:
-                busy += 1
-            else:
-                for j in range(k):
-                    M[j, b] = 0
-        if busy == 0:
+        if let_rest(M, change, enough, sweep == 0, shrink) == 0:
             break
 
 
@@ -122,12 +82,13 @@ def _squares(T, R, G, slope, curve, out, rest, pad):  # type: ignore[no-untyped-
 @compiled(error_model="numpy", fastmath=FAST)
 def _squares_of_entries(f, A, listed, begin, end):  # type: ignore[no-untyped-def]
     indices, data, weights = listed
+    every = 0 if len(weights) < len(indices) else -1
     total = 0.0
     for p in range(begin, end):
         rest = np.float64(data[p])
         for l in range(len(f)):
             rest -= np.float64(f[l]) * np.float64(A[indices[p], l])
-        total += np.float64(weights[p]) * rest * rest
+        total += np.float64(weights[p & every]) * rest * rest
     return total
 
 
@@ -143,10 +104,11 @@ def _descend(rows, A, F, added, free, how, judged, least, first, count, room):  
         _products(P, i, tiles, A, listed, indptr[first + i], indptr[first + i + 1])
     for b in range(0, len(P), BLOCK):
         take_block(G, b, P, numbers, b)
-    _take(T, M, F, free, first, count, numbers)
+    take_columns(T, F, first, count, numbers)
+    take_free(M, T, free, first, count)
     _set_out(R, G, inverse, slope, curve, pad)
     _sweep(T, R, G, inverse, M, how, flat[0], flat[1], pad)
-    _put(T, F, first, count, numbers)
+    put_columns(T, F, first, count, numbers)
     total = 0.0
     if judged:
         _squares(T, R, G, slope, curve, flat[0], flat[1], pad)
@@ -166,13 +128,14 @@ def descend_listed_rows(  # type: ignore[no-untyped-def]
     """Lower ``½ Σ V (X − F Aᵀ)² + Σ slope · F + ½ curve ‖F‖²`` over F ≥ 0, row by row.
 
     X and its weights V, whose other entries are not known, are in compressed rows: ``listed``
-    holds (indices, X, V) of stored entries; A (columns, k) and F (rows, k) are in C order. The Gram
-    and cross products of a row are summed up from its entries, in one visit, and it is swept over
-    by ``how`` = (order, repeats, shrink) as in `coordinate_sweeps`, beside other rows. ``added`` =
-    (slope (k,), curve). The rest is as for `sweep_dense_rows`; ``values``, of no pieces where they
-    are not wanted, gets what is left of the weighted squares of each, halved: from the products,
-    or, below ``least`` times the squares of a row, where they cancel, from its entries. Cost
-    O(stored · k²) and O(rows · k²) per sweep.
+    holds (indices, X, V) of stored entries, V of few where all are the same; A (columns, k) and
+    F (rows, k) are in C order. The Gram and cross products of a row are summed up from its
+    entries, in one visit, and it is swept over by ``how`` = (order, repeats, shrink) as in
+    `coordinate_sweeps`, beside other rows. ``added`` = (slope (k,), curve). The rest is as for
+    `sweep_dense_rows`; ``values``, of no pieces where they are not wanted, gets what is left of
+    the weighted squares of each, halved: from the products, or, below ``least`` times the
+    squares of a row, where they cancel, from its entries. Cost O(stored · k²) and O(rows · k²)
+    per sweep.
 
     Source: HALS (Cichocki & Phan 2009, IEICE E92-A) with weights as in Ho (2008), Nonnegative
     matrix factorization algorithms and applications, thesis, UCLouvain, chapter 6.

@@ -6,6 +6,7 @@ __all__ = [
     "ACTIVE",
     "BEFORE",
     "BOUND",
+    "FEW",
     "ITERATION",
     "OBJECTIVE",
     "PLAIN",
@@ -25,3 +26,7 @@ SIZE = 9
 # The objective is compared with that of so many iterations ago: a single iteration of an
 # extrapolated method may be slow by chance.
 WINDOW = 10
+
+# Stored entries that are summed up together, and weights of which, where they are fewer than stored
+# entries, the first one is that of all.
+FEW = 4

@@ -9,7 +9,7 @@ from partwise.kernels._compile import compiled
 from partwise.kernels._descent import LANES, move_free_one, move_free_two, move_one, move_two
 from partwise.kernels._rows import room_for
 
-__all__ = ["coordinate_sweeps", "curvatures", "exchange"]
+__all__ = ["coordinate_sweeps", "curvatures", "exchange", "sweep_once"]
 
 NEVER = -1e30  # sweeps over a row that is not there: it is never done
 
@@ -42,8 +42,12 @@ def _flat(T, R, G, j, M, use_free):  # type: ignore[no-untyped-def]
 
 
 @compiled(error_model="numpy")
-def _sweep(T, R, G, inverse, order, M, use_free, change):  # type: ignore[no-untyped-def]
-    # One sweep over the components of all rows at hand; ``change`` is what each row moved.
+def sweep_once(T, R, G, inverse, order, M, use_free, change):  # type: ignore[no-untyped-def]
+    """Sweep once over the components of rows that are columns of T, each with its own ones of R.
+
+    As `coordinate_sweeps`: entries where M is 0 stay with ``use_free``; ``change`` gets the squares
+    of what each row moved. The lines of all arrays are ``LANES`` bytes.
+    """
     change[:] = 0
     n = 0
     while n < len(order):
@@ -154,6 +158,6 @@ def coordinate_sweeps(F, G, C, order, free, repeats, shrink):  # type: ignore[no
         if busy == 0:
             return
         while True:
-            _sweep(T, R, gram, inverse, order, M, use_free, change)
+            sweep_once(T, R, gram, inverse, order, M, use_free, change)
             if _judge(change, enough, sweeps, repeats, shrink * shrink, done) > 0:
                 break

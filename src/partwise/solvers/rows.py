@@ -10,6 +10,7 @@ import numpy as np
 from partwise import kernels
 from partwise._threads import each, held
 from partwise.data import Shares
+from partwise.kernels.places import FEW as ALIKE
 from partwise.problem import CANCELLATION, Entries, Quadratics
 from partwise.solvers.quadratics import quadratic_rows
 
@@ -41,6 +42,9 @@ ENOUGH = 2.5
 # Rows that are looked at, and the least part of what their share says that the curvature of half of
 # them has in every direction.
 SAMPLE, LEAST = 8, 0.05
+# Sweeps of a search over a row at most, and the change after which they end: it only needs the
+# direction.
+AIMING = 5, 0.3
 # Numbers in a table of all products of two columns.
 TABLE = 2**22
 
@@ -197,6 +201,12 @@ def in_pieces(
     return values
 
 
+def _listed(data: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    # Stored entries as kernels take them: of weights that are all 1 only a few.
+    weights = np.ones(ALIKE, data.dtype) if data.binary else data.weights
+    return data.indices, data.stored, weights
+
+
 def search_rows(
     F: np.ndarray,
     entries: Entries,
@@ -215,10 +225,10 @@ def search_rows(
     data: Any = entries.data
     (A, slope, curve), share = _parts(entries), data.shares.of_rows(F.dtype)[:, 0]
     G = gram_of_all(entries, alike=True)
-    listed = data.indices, data.stored, data.weights
-    free, order, limits = how
+    free, order, (repeats, shrink) = how
+    limits = min(repeats, AIMING[0]), max(shrink, AIMING[1])
     search = (
-        data.indptr, listed, A, F, G, share, (slope, curve), free, (order, *limits), before,
+        data.indptr, _listed(data), A, F, G, share, (slope, curve), free, (order, *limits), before,
         F.dtype.type(weight),
     )  # fmt: skip
     return in_pieces(kernels.search_listed_rows, search, pieces, np.zeros(len(pieces)))
@@ -241,10 +251,9 @@ def own_rows(
     """
     data: Any = entries.data
     A, slope, curve = _parts(entries)
-    listed = data.indices, data.stored, data.weights
     free, order, limits = how
     own = (
-        data.indptr, listed, A, F, (slope, curve), free, (order, *limits), before,
+        data.indptr, _listed(data), A, F, (slope, curve), free, (order, *limits), before,
         F.dtype.type(weight), CANCELLATION[F.dtype.char],
     )  # fmt: skip
     values = np.zeros(len(pieces) if judge else 0)
