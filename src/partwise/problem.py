@@ -501,9 +501,10 @@ class Problem:
         first = self.model.names[0]
         if self._by_products(kind):
             return self.model.gram(self.factors, first)
+        if kind == "entries" and not self.loss.flat_positive:
+            return np.zeros((1, self.model.n_components), self.factors[first].dtype)
         if kind == "entries" or (kind == "split" and self.loss.flat_positive is not None):
-            flat = self.loss.flat_positive or 0.0
-            return flat * self.model.adjoint_of_ones(self.factors, first)
+            return self.loss.flat_positive * self.model.adjoint_of_ones(self.factors, first)
         return None
 
     def _plain(self, kind: str, shared: Any) -> Any:

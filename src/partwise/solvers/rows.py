@@ -42,9 +42,9 @@ ENOUGH = 2.5
 # Rows that are looked at, and the least part of what their share says that the curvature of half of
 # them has in every direction.
 SAMPLE, LEAST = 8, 0.05
-# Sweeps of a search over a row at most, and the change after which they end: it only needs the
-# direction.
-AIMING = 5, 0.3
+# Sweeps over a row of listed entries at most: further ones gain less than they take. And the change
+# after which those of a search end, which only needs the direction.
+LISTED, AIMED = 5, 0.3
 # Numbers in a table of all products of two columns.
 TABLE = 2**22
 
@@ -226,7 +226,7 @@ def search_rows(
     (A, slope, curve), share = _parts(entries), data.shares.of_rows(F.dtype)[:, 0]
     G = gram_of_all(entries, alike=True)
     free, order, (repeats, shrink) = how
-    limits = min(repeats, AIMING[0]), max(shrink, AIMING[1])
+    limits = min(repeats, LISTED), max(shrink, AIMED)
     search = (
         data.indptr, _listed(data), A, F, G, share, (slope, curve), free, (order, *limits), before,
         F.dtype.type(weight),
@@ -251,7 +251,8 @@ def own_rows(
     """
     data: Any = entries.data
     A, slope, curve = _parts(entries)
-    free, order, limits = how
+    free, order, (repeats, shrink) = how
+    limits = min(repeats, LISTED), shrink
     own = (
         data.indptr, _listed(data), A, F, (slope, curve), free, (order, *limits), before,
         F.dtype.type(weight), CANCELLATION[F.dtype.char],
