@@ -21,6 +21,9 @@ KINDS = {
     "parts and biases": {"non_negative": True, "biases": True},
     "any sign": {"non_negative": False},
     "any sign, no biases": {"non_negative": False, "biases": False},
+    "parts, by ratings": {"non_negative": True, "scale_alpha": "both"},
+    "any sign, by ratings of items": {"non_negative": False, "scale_alpha": "items"},
+    "any sign, by ratings of users": {"non_negative": False, "scale_alpha": "users"},
 }
 each_kind = pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
 
@@ -66,8 +69,12 @@ def naive_objective(model, X, V):
         + model.W_ @ model.components_
     )
     rest = np.where(known, X - Y, 0)
-    factors = (model.W_**2).sum() + (model.components_**2).sum()
-    biases = (model.user_biases_**2).sum() + (model.item_biases_**2).sum()
+    q, p = (
+        V.sum(axis=axis) / V.sum(axis=axis).mean() if model.scale_alpha in names else 1.0
+        for axis, names in ((1, ("users", "both")), (0, ("items", "both")))
+    )
+    factors = (q * (model.W_**2).T).sum() + (p * model.components_**2).sum()
+    biases = (q * model.user_biases_**2).sum() + (p * model.item_biases_**2).sum()
     unit = spread * sum(np.sqrt(V.sum() / length) for length in X.shape)
     cost = model.alpha * unit * factors + model.alpha_biases * biases
     return 0.5 * ((V * rest**2).sum() + cost)
@@ -262,7 +269,9 @@ def test_a_new_user_is_folded_in_exactly(kind):
     for i, row in enumerate(new):
         seen = ~np.isnan(row)
         design = np.column_stack([np.ones(seen.sum()), model.components_[:, seen].T])
-        root = np.sqrt(np.diag([2.0 if has_bias else 1e12, *[penalty] * K]))
+        share = seen.sum() / KNOWN.sum(axis=1).mean()
+        share = share if model.scale_alpha in ("users", "both") else 1.0
+        root = np.sqrt(share * np.diag([2.0 if has_bias else 1e12, *[penalty] * K]))
         rest = row[seen] - model.base_ - model.item_biases_[seen]
         tall, right = np.vstack([design, root]), np.concatenate([rest, np.zeros(K + 1)])
         solve = optimize.nnls if model.non_negative else np.linalg.lstsq

@@ -1,8 +1,8 @@
-"""Ratings as a problem: from which value they are counted, and biases as two more components."""
+"""Ratings as a problem: from where they are counted, biases as two components more, and scales."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from partwise.models import Bilinear
 from partwise.penalties import L2, Fixed, Free, NonNegative, Penalty
 from partwise.problem import Problem
 
-__all__ = ["Layout", "counted_from", "known_ratings"]
+__all__ = ["Layout", "counted_from", "known_ratings", "numbers_of_ratings"]
 
 # Products of factors at the start, beside the spread of the ratings.
 SMALL = 0.1
@@ -37,6 +37,15 @@ def counted_from(data: Any, base: float) -> Data:
     return Weighted(np.where(data.weights > 0, data.array - base, 0), data.weights)
 
 
+def numbers_of_ratings(data: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Return how many ratings, or what sum of weights, each user and each item has, in float64."""
+    if data.complete:
+        rows, columns = data.shape
+        return np.full(rows, float(columns)), np.full(columns, float(rows))
+    shares = data.shares
+    return shares.rows * data.shape[1], shares.columns * data.shape[0]
+
+
 @dataclass(frozen=True)
 class Layout:
     """The columns of both factors: the bias of users, that of items, and the components.
@@ -44,6 +53,11 @@ class Layout:
     The bias of users is a component whose entries of H are held at ``constant``, that of items one
     whose entries of W are. ½ α of the squares of what moves is then ½ α / constant² of those
     of the biases.
+
+    Where the penalty of a row grows with its number of ratings, its entries are those of the user
+    times the root of that number over the mean one, so that all rows of the problem have the same
+    penalty; ratings are multiplied by the roots of their user and item, and weights divided by
+    their squares.
 
     Parameters
     ----------
@@ -55,12 +69,56 @@ class Layout:
         What is held; 0 for no biases.
     signed : bool
         Entries may have any sign.
+    means : dict of str to float
+        Mean numbers of ratings, of the factors whose penalty grows with them.
+    roots : dict of str to ndarray
+        Of their rows.
     """
 
     n_components: int
     alpha: float
     constant: float
     signed: bool
+    means: dict[str, float] = field(default_factory=dict)
+    roots: dict[str, np.ndarray] = field(default_factory=dict)
+
+    def growing(self, names: str, counts: tuple[np.ndarray, np.ndarray]) -> Layout:
+        """Return the layout in which the penalties of some factors grow with ``counts``."""
+        means = {
+            name: float(count.mean())
+            for name, count in zip("WH", counts, strict=True)
+            if name in names
+        }
+        found = replace(self, means=means)
+        for name, count in zip("WH", counts, strict=True):
+            found = found.with_counts(name, count)
+        return found
+
+    def with_counts(self, name: str, count: np.ndarray) -> Layout:
+        """Return the layout for other rows of a factor, with so many ratings."""
+        if name not in self.means:
+            return self
+        share = np.where(count > 0, count / self.means[name], 1.0)
+        return replace(self, roots={**self.roots, name: np.sqrt(share)})
+
+    def scaled(self, data: Any) -> Data:
+        """Return ratings and weights as the problem has them."""
+        if all((root == 1).all() for root in self.roots.values()):
+            return data
+        if data.complete:
+            data = Weighted(data.array, np.ones_like(data.array))
+        rows, columns = (
+            self.roots.get(name, np.ones(length)).astype(data.dtype)
+            for name, length in zip("WH", data.shape, strict=True)
+        )
+        if data.is_sparse:
+            roots = np.repeat(rows, np.diff(data.indptr)) * columns[data.indices]
+            return Listed.of(data.plain(data.stored * roots), data.weights / roots**2)
+        roots = np.multiply.outer(rows, columns)
+        return Weighted(data.array * roots, data.weights / roots**2)
+
+    def _root(self, name: str, F: np.ndarray) -> np.ndarray:
+        return self.roots.get(name, np.ones(len(F))).astype(F.dtype)[:, None]
 
     @property
     def extra(self) -> int:
@@ -69,16 +127,18 @@ class Layout:
 
     def full(self, name: str, biases: np.ndarray, F: np.ndarray) -> np.ndarray:
         """Return a factor (rows, k) with its columns for biases, C-ordered."""
+        root = self._root(name, F)
         if not self.constant:
-            return np.array(F, order="C")
+            return np.array(root * F, order="C")
         own = [biases / self.constant, np.full(len(F), self.constant)]
         columns = own if name == "W" else own[::-1]
-        return np.ascontiguousarray(np.column_stack([*columns, F]).astype(F.dtype))
+        return np.ascontiguousarray(root * np.column_stack([*columns, F]).astype(F.dtype))
 
     def parts(self, name: str, full: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the biases and the (rows, k) factor of what `full` returned."""
+        full = full / self._root(name, full)
         if not self.constant:
-            return np.zeros(len(full), full.dtype), full.copy()
+            return np.zeros(len(full), full.dtype), full
         column = full[:, 0 if name == "W" else 1]
         return column * full.dtype.type(self.constant), full[:, 2:].copy()
 
@@ -95,13 +155,13 @@ class Layout:
         if self.constant:
             held = np.zeros(F.shape, bool)
             held[:, 1 if name == "W" else 0] = True
-            found.append(Fixed(held, np.full_like(F, self.constant)))
+            found.append(Fixed(held, self._root(name, F) * np.full_like(F, self.constant)))
         return tuple(found)
 
-    @property
-    def cost_of_constants(self) -> float:
-        """What the objective has too much for each user and each item."""
-        return 0.5 * self.alpha * self.constant**2
+    def cost_of_constants(self, shape: tuple[int, ...]) -> float:
+        """Return what the objective has too much for so many users and items."""
+        roots = (self.roots.get(name, np.ones(n)) for name, n in zip("WH", shape, strict=True))
+        return 0.5 * self.alpha * self.constant**2 * sum(float(root @ root) for root in roots)
 
     def start(self, data: Any, rng: np.random.Generator) -> dict[str, np.ndarray]:
         """Draw factors; biases start at zero, and components small beside them.

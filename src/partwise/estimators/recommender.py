@@ -25,7 +25,12 @@ from partwise.estimators._all_or_nothing import AllOrNothing
 from partwise.estimators._checks import validated
 from partwise.estimators._judged import Judged
 from partwise.estimators._observed import observe
-from partwise.estimators._ratings import Layout, counted_from, known_ratings
+from partwise.estimators._ratings import (
+    Layout,
+    counted_from,
+    known_ratings,
+    numbers_of_ratings,
+)
 from partwise.estimators._runs import seed_of, warn
 from partwise.estimators._units import Unit
 from partwise.result import Result
@@ -33,6 +38,8 @@ from partwise.solvers import SOLVERS, Solver, as_solver, project_rows, run
 
 __all__ = ["Recommender"]
 
+# Of which factors the penalties grow with ratings.
+SCALED = {None: "", "users": "W", "items": "H", "both": "WH"}
 # Pairs that are predicted, and entries of the model that are ranked, at a time.
 TOGETHER = 2**18
 
@@ -48,15 +55,15 @@ class Recommender(
     .. math::
 
         \tfrac12 \sum_{ui} v_{ui} (r_{ui} - \hat r_{ui})^2
-        + \tfrac12 \alpha s \left( \|W\|_F^2 + \|H\|_F^2 \right)
-        + \tfrac12 \alpha_b \left( \|b\|^2 + \|c\|^2 \right)
+        + \tfrac12 \sum_u q_u \left( \alpha s \|w_u\|^2 + \alpha_b b_u^2 \right)
+        + \tfrac12 \sum_i p_i \left( \alpha s \|h_i\|^2 + \alpha_b c_i^2 \right)
 
-    with the weights v, 1 unless given. With ``non_negative=True`` m is the lowest rating and W, H,
-    b and c are ≥ 0: a rating is built up from there by parts, which can be read. With False m is
-    the mean rating, and they have any sign. The unit s of α is
-    :math:`\sigma (\sqrt{N / n_{users}} + \sqrt{N / n_{items}})` for N ratings, or weights with that
-    sum, of standard deviation σ: about the largest singular value that N ratings without any
-    structure would have.
+    with the weights v, 1 unless given, and q and p 1 unless ``scale_alpha`` says otherwise. With
+    ``non_negative=True`` m is the lowest rating and W, H, b and c are ≥ 0: a rating is built up
+    from there by parts, which can be read. With False m is the mean rating, and they have any sign.
+    The unit s of α is :math:`\sigma (\sqrt{N / n_{users}} + \sqrt{N / n_{items}})` for N ratings,
+    or weights with that sum, of standard deviation σ: about the largest singular value that N
+    ratings without any structure would have.
 
     Parameters
     ----------
@@ -74,6 +81,10 @@ class Recommender(
     alpha_biases : float, default=5.0
         Strength of the penalty of biases: so many ratings at the mean, or for ``non_negative=True``
         at the lowest rating, weigh as much. With biases both strengths are > 0, or both are 0.
+    scale_alpha : {'users', 'items', 'both'} or None, default=None
+        Whose penalty grows with their number of ratings: q of users or p of items is that number,
+        or the sum of weights, over the mean one. Frequent ones are then drawn to the mean as much
+        as rare ones are, and not less. Often predicts better where numbers differ much.
     lowest : float or None, default=None
         The lowest rating that can be given, for ``non_negative=True``. None takes the smallest
         known one, or 0 if that is positive.
@@ -137,13 +148,15 @@ class Recommender(
     Where non-negativity is asked for biases are ≥ 0 too: those of any sign would have to be taken
     from the ratings, and what is left could not be a sum of parts. On ratings of jokes from −10 to
     10 (Jester, 5,000 users, 20 components) the error on held-out ratings is 4.03 with
-    ``non_negative=False``, 4.06 with True and no biases, and 4.17 with both.
+    ``non_negative=False``, 4.06 with True and no biases, and 4.17 with both; with
+    ``scale_alpha="items"`` it is 4.01 and 4.05.
 
     References
     ----------
     Koren, Bell & Volinsky (2009), Computer 42, 30-37. The unit of α: Candès & Plan (2010),
-    Proceedings of the IEEE 98, 925-936, section III. 'dsgd': Gemulla, Nijkamp, Haas & Sismanis
-    (2011), KDD, 69-77.
+    Proceedings of the IEEE 98, 925-936, section III. Penalties by numbers of ratings: Srebro &
+    Salakhutdinov (2010), NIPS 23, and of both factors Zhou, Wilkinson, Schreiber & Pan (2008),
+    AAIM, 337-348. 'dsgd': Gemulla, Nijkamp, Haas & Sismanis (2011), KDD, 69-77.
 
     Examples
     --------
@@ -162,6 +175,7 @@ class Recommender(
         "biases": ["boolean", None],
         "alpha": [Interval(Real, 0, None, closed="left")],
         "alpha_biases": [Interval(Real, 0, None, closed="left")],
+        "scale_alpha": [StrOptions({"users", "items", "both"}), None],
         "lowest": [Real, None],
         "solver": [StrOptions({"auto", *SOLVERS}), Solver],
         "tol": [Interval(Real, 0, None, closed="left")],
@@ -179,6 +193,7 @@ class Recommender(
         biases: bool | None = None,
         alpha: float = 0.5,
         alpha_biases: float = 5.0,
+        scale_alpha: str | None = None,
         lowest: float | None = None,
         solver: str | Solver = "cd",
         tol: float = 2e-4,
@@ -192,6 +207,7 @@ class Recommender(
         self.biases = biases
         self.alpha = alpha
         self.alpha_biases = alpha_biases
+        self.scale_alpha = scale_alpha
         self.lowest = lowest
         self.solver = solver
         self.tol = tol
@@ -230,12 +246,13 @@ class Recommender(
             counted = counted_from(data, self.base_ * self._unit.entry_in)
             self._layout = self._layout_for(counted)
             rng = np.random.default_rng(seed_of(self.random_state))
-            problem = self._layout.problem(counted, self._layout.start(counted, rng))
+            start = self._layout.start(counted, rng)
+            problem = self._layout.problem(self._layout.scaled(counted), start)
             with one_pool():
                 solver = as_solver(self.solver, problem)
                 ends: Any = {"tol": self.tol, "max_iter": self.max_iter, "max_time": self.max_time}
                 result = run(problem, solver, rng=rng, **ends)
-            self._keep(result, problem)
+            self._keep(result, problem, float(counted.mass))
         return self
 
     def _ratings(self, R: Any, weights: Any, *, reset: bool) -> Any:
@@ -285,19 +302,20 @@ class Recommender(
                 todo = "Make the smaller one tiny instead of 0, or use biases=False."
                 raise ValueError(explain("biases", got, "both > 0, or both 0", todo))
             constant = (alpha / self.alpha_biases) ** 0.5 if self.alpha else 1.0
-        return Layout(self.n_components, alpha, constant, signed=not self.non_negative)
+        layout = Layout(self.n_components, alpha, constant, signed=not self.non_negative)
+        return layout.growing(SCALED[self.scale_alpha], numbers_of_ratings(counted))
 
-    def _keep(self, result: Result, problem: Any) -> None:
-        layout, known, data = self._layout, self._known, problem.data
+    def _keep(self, result: Result, problem: Any, mass: float) -> None:
+        layout, known = self._layout, self._known
         counts = np.diff(known.indptr), np.bincount(known.indices, minlength=known.shape[1])
         misfit = problem.loss_value(result.objective)
         for F, count in zip(problem.factors.values(), counts, strict=True):
             F[count == 0] = 0
-        self.user_biases_, self.W_ = self._parts("W", problem.factors["W"])
-        self.item_biases_, H = self._parts("H", problem.factors["H"])
+        self.user_biases_, self.W_ = self._parts("W", problem.factors["W"], layout)
+        self.item_biases_, H = self._parts("H", problem.factors["H"], layout)
         self.components_ = np.ascontiguousarray(H.T)
-        self.rmse_ = float(np.sqrt(2 * max(misfit, 0.0) / data.mass)) / self._unit.entry_in
-        held = layout.cost_of_constants * sum(data.shape)
+        self.rmse_ = float(np.sqrt(2 * max(misfit, 0.0) / mass)) / self._unit.entry_in
+        held = layout.cost_of_constants(problem.data.shape)
         self.objective_ = float(self._unit.loss_out(result.objective - held, 2.0))
         self.objective_history_ = self._unit.loss_out(result.objective_history - held, 2.0)
         self.time_history_ = result.time_history
@@ -306,9 +324,9 @@ class Recommender(
         self._rated = counts[1] > 0
         self._tell(counts)
 
-    def _parts(self, name: str, F: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def _parts(self, name: str, F: np.ndarray, layout: Layout) -> tuple[np.ndarray, np.ndarray]:
         # The biases and the factor in the unit of the user.
-        biases, F = self._layout.parts(name, F)
+        biases, F = layout.parts(name, F)
         return np.ldexp(biases, 2 * self._unit.power), self._unit.factor_out(F)
 
     def _tell(self, counts: tuple[np.ndarray, ...]) -> None:
@@ -491,7 +509,9 @@ class Recommender(
         return self.fit(R, weights=weights).transform(R, weights=weights)
 
     def _fold_in(self, view: Any) -> tuple[np.ndarray, np.ndarray]:
-        layout, unit, dtype = self._layout, self._unit, view.dtype
+        unit, dtype = self._unit, view.dtype
+        data = counted_from(as_data(unit.data_in(view)), self.base_ * unit.entry_in)
+        layout = self._layout.with_counts("W", numbers_of_ratings(data)[0])
         H = unit.factor_in(self.components_.T.astype(dtype))
         W = np.zeros((view.shape[0], len(self.components_)), dtype)
         item_biases = (self.item_biases_ * unit.entry_in).astype(dtype)
@@ -499,12 +519,11 @@ class Recommender(
             "W": layout.full("W", np.zeros(len(W), dtype), W),
             "H": layout.full("H", item_biases, H),
         }
-        data = as_data(unit.data_in(view))
-        problem = layout.problem(counted_from(data, self.base_ * unit.entry_in), factors)
+        problem = layout.problem(layout.scaled(data), factors)
         problem.free = ("W",)
         with one_pool():
             project_rows(problem, tol=1e-8, max_iter=10_000)
-        return self._parts("W", problem.factors["W"])
+        return self._parts("W", problem.factors["W"], layout)
 
     def score(self, R: Any, y: Any = None, *, weights: Any = None) -> float:
         """Return minus the root mean squared error of predictions; higher is better.
