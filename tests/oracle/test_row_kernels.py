@@ -283,7 +283,7 @@ def test_parts_and_loss_of_a_product(dtype, beta, columns, turned):
     assert scale >= 0
 
 
-@pytest.mark.parametrize("beta", [0.0, 1.0])
+@pytest.mark.parametrize("beta", [0.0, 0.5, 1.0, 1.5])
 def test_quick_total(beta):
     rng = np.random.default_rng(0)
     x, y = rng.gamma(1.0, size=(2, 1001)) + 0.01
@@ -292,7 +292,17 @@ def test_quick_total(beta):
     total, size = kernels.quick_total(x, y, beta)
     assert total == pytest.approx(kernels.beta_total(x, y, beta), rel=1e-13)
     assert size > 0
+    if beta in (0.5, 1.5):
+        return  # they are one sum
     # The divergence is what it is at y = x, and the parts with and without y.
     loss = losses.as_loss(beta)
     rest = np.sum(y - x * np.log(y)) if beta else np.sum(x / y + np.log(y))
     assert loss.constant(x) + rest == pytest.approx(total, rel=1e-11)
+
+
+@pytest.mark.parametrize("beta", [0.5, 1.5])
+def test_quick_total_of_zeros(beta):
+    x, y, careful = np.array([0.0, 2.0, 0.0]), np.array([1.0, 0.0, 0.0]), np.empty(3)
+    kernels.beta_values(x, y, beta, careful)
+    quick = [kernels.quick_total(x[i : i + 1], y[i : i + 1], beta)[0] for i in range(3)]
+    assert quick == pytest.approx(list(careful))

@@ -17,6 +17,7 @@ from partwise.kernels._registers import REGISTERS
 __all__ = [
     "HALF",
     "LONGEST",
+    "NEAR",
     "QUARTER",
     "SHORTEST",
     "Gather",
@@ -35,6 +36,7 @@ COUNTS = [n for n in range(1, MOST + 1) if n <= 6 or n % (2 if n <= 16 else 4) =
 # How many stored entries ahead rows of a large table are fetched: as many as cover the way to the
 # outer caches.
 AHEAD = 16
+NEAR = 2**18  # bytes of a table that is soon in a core's own cache, beside all the rest
 
 
 def _surely(count: int) -> int:

@@ -67,6 +67,18 @@ def _divergence(x, y, beta):  # type: ignore[no-untyped-def]
     return y**beta * bracket / (beta * (beta - 1.0))
 
 
+@compiled(inline="always", error_model="numpy")
+def half_terms(x, y, beta):  # type: ignore[no-untyped-def]
+    """Return two sums of terms, with square roots alone, of which ``d(x|y)`` is what is between.
+
+    For β = 0.5 or 1.5: first what is subtracted.
+    """
+    of_x, of_y = math.sqrt(x), math.sqrt(y)
+    if beta == 1.5:
+        return 2 * x * of_y, (4 * x * of_x + 2 * y * of_y) / 3
+    return 4 * of_x, 2 * of_y + (2 * x / of_y if x > 0 else 0.0)
+
+
 @compiled(error_model="numpy")
 def beta_values(x, y, beta, out):  # type: ignore[no-untyped-def]
     """Write ``d(x|y)`` into ``out``; flat arrays."""
@@ -85,13 +97,18 @@ def beta_total(x, y, beta):  # type: ignore[no-untyped-def]
 
 @compiled(error_model="numpy", fastmath={"contract", "nsz", "reassoc"})
 def quick_total(x, y, beta):  # type: ignore[no-untyped-def]
-    """Return ``Σ d(x|y)`` for β = 0 or 1, and the size of what cancels in it; flat arrays.
+    """Return ``Σ d(x|y)`` for β = 0, ½, 1 or 1½, and the size of what cancels in it; flat arrays.
 
     Rounding is at most about 1e-15 times that size. Several times as fast as `beta_total`.
     """
     total, size = 0.0, 0.0
     for i in range(x.size):
         a, b = np.float64(x[i]), np.float64(y[i])
+        if beta == 0.5 or beta == 1.5:
+            falling, rising = half_terms(a, b, beta)
+            total += rising - falling
+            size += rising + falling
+            continue
         ratio = a / b
         if beta == 1.0:
             total += a * log(ratio) - a + b

@@ -8,7 +8,7 @@ from partwise.kernels._columns import let_rest, put_columns, take_columns, take_
 from partwise.kernels._compile import compiled
 from partwise.kernels._descent import LANES, subtract_product
 from partwise.kernels._dots import sum_half_left, sum_half_moved, sum_left, sum_moved
-from partwise.kernels._gather import HALF, LONGEST, SHORTEST
+from partwise.kernels._gather import HALF, LONGEST, NEAR, SHORTEST
 from partwise.kernels._pieces import take
 from partwise.kernels._rows import room_for
 from partwise.kernels.extrapolation import extrapolate
@@ -17,7 +17,6 @@ from partwise.kernels.quadratic import curvatures, sweep_once
 __all__ = ["search_listed_rows"]
 
 FAST = {"contract", "nsz", "reassoc"}
-NEAR = 2**18  # bytes of a table that is soon in a core's own cache, beside all the rest
 
 
 @compiled(error_model="numpy", fastmath=FAST)

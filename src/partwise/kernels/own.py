@@ -7,6 +7,7 @@ import numpy as np
 from partwise.kernels._blocks import BLOCK, take_block
 from partwise.kernels._columns import let_rest, put_columns, take_columns, take_free
 from partwise.kernels._compile import compiled
+from partwise.kernels._gather import NEAR
 from partwise.kernels._grams import (
     HIGH,
     SIDE,
@@ -23,7 +24,6 @@ from partwise.kernels.extrapolation import extrapolate
 __all__ = ["descend_listed_rows"]
 
 FAST = {"contract", "nsz", "reassoc"}
-NEAR = 2**18  # bytes of a table that is soon in a core's own cache, beside all the rest
 TILE = 32  # entries that are laid out together, in the first cache
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from partwise.kernels._compile import compiled
 from partwise.kernels._lines import WIDE, add_dots, products
 from partwise.kernels._logarithm import log
-from partwise.kernels.beta import _divergence, _power
+from partwise.kernels.beta import _divergence, _power, half_terms
 
 __all__ = ["product_loss", "product_split"]
 
@@ -90,6 +90,11 @@ def _costs(x, y, beta, scale):  # type: ignore[no-untyped-def]
             ratio = np.float64(x[c]) / np.float64(y[c])
             total += ratio - log(ratio) - 1.0
         scale[0] += 2 * len(x)
+    elif beta == 0.5 or beta == 1.5:
+        for c in range(len(x)):
+            falling, rising = half_terms(np.float64(x[c]), np.float64(y[c]), beta)
+            total += rising - falling
+            scale[0] += rising + falling
     else:
         for c in range(len(x)):
             total += max(_divergence(np.float64(x[c]), np.float64(y[c]), beta), 0.0)

@@ -6,16 +6,14 @@ import numpy as np
 
 from partwise.kernels._compile import compiled
 
-__all__ = ["go", "go_along", "length_of"]
+__all__ = ["go_along"]
 
 
 @compiled(inline="always")
-def length_of(f, old, size, slope, curve, fall, bend):  # type: ignore[no-untyped-def]
-    """Return how far to go from ``old`` towards and past f: to the minimum, or until one is zero.
-
-    The unit of length is ``f − old`` over ``size``: the weighted squares, halved, fall by ``fall``
-    per length and bend by ``bend``; penalties add ``slope · f + ½ curve ‖f‖²``.
-    """
+def _length_of(f, old, size, slope, curve, fall, bend):  # type: ignore[no-untyped-def]
+    # How far to go from ``old`` towards and past f: to the minimum, or until one is zero. The unit
+    # is ``f − old`` over ``size``: the weighted squares, halved, fall by ``fall`` per length and
+    # bend by ``bend``; penalties add ``slope · f + ½ curve ‖f‖²``.
     room = np.inf
     for l in range(len(f)):
         step = (np.float64(f[l]) - np.float64(old[l])) / size
@@ -31,8 +29,8 @@ def length_of(f, old, size, slope, curve, fall, bend):  # type: ignore[no-untype
 
 
 @compiled(inline="always")
-def go(f, old, length, rounding):  # type: ignore[no-untyped-def]
-    """Go so far from ``old`` towards and past f; what is left of an entry within rounding is 0."""
+def _go(f, old, length, rounding):  # type: ignore[no-untyped-def]
+    # So far from ``old`` towards and past f; what is left of an entry within rounding is 0.
     more = f.dtype.type(length - 1)
     for l in range(len(f)):
         new = f[l] + more * (f[l] - old[l]) if length > 0 else old[l]
@@ -55,7 +53,7 @@ def go_along(F, old, left, slope, curve, moved, sizes):  # type: ignore[no-untyp
         for l in range(F.shape[1]):
             step = (np.float64(F[i, l]) - np.float64(old[i, l])) / size
             fall += np.float64(left[i, l]) * step
-        length = length_of(F[i], old[i], size, slope, curve, fall, bend)
+        length = _length_of(F[i], old[i], size, slope, curve, fall, bend)
         rise += length * (0.5 * length * bend - fall)
-        go(F[i], old[i], length / size, rounding)
+        _go(F[i], old[i], length / size, rounding)
     return rise

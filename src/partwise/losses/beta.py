@@ -13,6 +13,8 @@ __all__ = ["Beta", "Frobenius", "ItakuraSaito", "KullbackLeibler"]
 
 # Below this share of its terms a sum has lost too many digits and is formed with more care.
 CANCELLED = 1e-3
+# Of these β such a sum has logarithms or square roots for its terms.
+QUICK = (0.0, 0.5, 1.0, 1.5)
 
 
 class Beta(Loss):
@@ -48,7 +50,7 @@ class Beta(Loss):
         return out
 
     def total(self, x: np.ndarray, y: np.ndarray) -> float:
-        if self.beta in (0.0, 1.0):
+        if self.beta in QUICK:
             total, size = kernels.quick_total(_flat(x), _flat(y), self.beta)
             if total > CANCELLED * size:
                 return float(total)
