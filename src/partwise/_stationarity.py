@@ -7,15 +7,13 @@ from collections.abc import Sequence
 import numpy as np
 
 from partwise._threads import each
-from partwise.data.base import even_blocks
+from partwise.data.base import small_blocks
 from partwise.penalties import Penalty, is_signed, prox_residual
 
 __all__ = ["Size", "column_squares", "factor_residual"]
 
 Size = tuple[float, np.ndarray]
 _TINY = 1e-300
-# Entries that temporaries in float64 are made for at a time.
-PIECE = 2**15
 
 
 def column_squares(values: np.ndarray) -> Size:
@@ -39,7 +37,7 @@ def factor_residual(
     ``sizes`` are `column_squares` of the positive part of the gradient, of consecutive rows;
     entries where ``free`` is False do not count.
     """
-    pieces = list(even_blocks(len(F), max(1, PIECE // max(1, F.shape[1]))))
+    pieces = small_blocks(F)
     # Only ratios matter.
     size = max(max(largest for largest, _ in sizes), _TINY)
     squares = sum(part * (largest / size) ** 2 for largest, part in sizes)

@@ -8,15 +8,25 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["Data", "even_blocks"]
+__all__ = ["Data", "even_blocks", "small_blocks"]
 
 Index = slice | np.ndarray
+# Numbers in float64 that a core's own cache holds a few times.
+SMALL = 2**15
 
 
 def even_blocks(rows: int, width: int) -> Iterator[slice]:
     """Cut ``range(rows)`` into slices of at most ``width`` rows."""
     for start in range(0, rows, width):
         yield slice(start, min(start + width, rows))
+
+
+def small_blocks(F: np.ndarray, least: int = 1) -> list[slice]:
+    """Cut the rows of a factor into slices whose temporaries stay in a core's own cache.
+
+    Or into slices of ``least`` rows, if those are more.
+    """
+    return list(even_blocks(len(F), max(least, SMALL // max(1, F.shape[1]))))
 
 
 class Data(ABC):

@@ -9,14 +9,11 @@ import numpy as np
 from scipy import sparse
 
 from partwise import kernels
-from partwise._threads import each
+from partwise._threads import each, in_turns
 from partwise.data import Data
-from partwise.data.base import even_blocks
+from partwise.data.base import small_blocks
 
 __all__ = ["Explained", "explained"]
-
-# Entries that temporaries in float64 are made for at a time.
-PIECE = 2**15
 
 
 @dataclass
@@ -70,15 +67,16 @@ def explained(
 
 def _gram(F: np.ndarray) -> np.ndarray:
     # Fᵀ F in float64, of which no copy as large as F is made.
+    k = F.shape[1]
+
     def piece(rows: slice) -> np.ndarray:
         part = F[rows].astype(np.float64, copy=False)
         return np.asarray(part.T @ part)
 
-    return np.sum(each(piece, _pieces(F)), axis=0)
-
-
-def _pieces(F: np.ndarray) -> list[slice]:
-    return list(even_blocks(len(F), max(1, PIECE // F.shape[1])))
+    total = np.zeros((k, k))
+    for part in in_turns(piece, small_blocks(F, 8 * k)):  # larger than what they give
+        total += part
+    return total
 
 
 def _gains(
@@ -96,7 +94,7 @@ def _gains(
         gained[rows] = own - other if slopes else other - own
         return np.einsum("ij,ij->j", part, crossed)
 
-    return gained, np.sum(each(piece, _pieces(F)), axis=0)
+    return gained, np.sum(each(piece, small_blocks(F)), axis=0)
 
 
 def _explained_of_known(data: Any, W: np.ndarray, H: np.ndarray) -> Explained:

@@ -8,7 +8,16 @@ from partwise.kernels._blocks import BLOCK, gather_block
 from partwise.kernels._compile import compiled
 from partwise.kernels._lines import LINE
 
-__all__ = ["gathered", "put", "put_row", "room_for", "table_for", "turned", "whole_lines"]
+__all__ = [
+    "gathered",
+    "put",
+    "put_row",
+    "room_for",
+    "table_for",
+    "turned",
+    "weight_of",
+    "whole_lines",
+]
 
 
 @compiled()
@@ -89,3 +98,9 @@ def turned(A):  # type: ignore[no-untyped-def]
         for l in range(k):
             B[l, p] = A[p, l]
     return B
+
+
+@compiled(inline="always")
+def weight_of(weights, indices, p):  # type: ignore[no-untyped-def]
+    """Return the weight of the stored entry p; of fewer weights than entries all are the same."""
+    return weights[p] if len(weights) >= len(indices) else weights[0]

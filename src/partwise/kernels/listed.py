@@ -10,7 +10,7 @@ from partwise.kernels._descent import LANES, subtract_product
 from partwise.kernels._dots import sum_half_left, sum_half_moved, sum_left, sum_moved
 from partwise.kernels._gather import HALF, LONGEST, NEAR, SHORTEST
 from partwise.kernels._pieces import take
-from partwise.kernels._rows import room_for
+from partwise.kernels._rows import room_for, weight_of
 from partwise.kernels.extrapolation import extrapolate
 from partwise.kernels.quadratic import curvatures, sweep_once
 
@@ -36,13 +36,12 @@ def _left(listed, A, f, L, i, begin, end, far):  # type: ignore[no-untyped-def]
         return sum_left(A, indices, data, weights, f, L, i, begin, end, far)
     if HALF <= size < SHORTEST:
         return sum_half_left(A, indices, data, weights, f, L, i, begin, end, far)
-    every = 0 if len(weights) < len(indices) else -1
     total = 0.0
     L[i] = 0
     for p in range(begin, end):
         a = A[indices[p]]
         rest = data[p] - _dot(f[i], a)
-        left = weights[p & every] * rest
+        left = weight_of(weights, indices, p) * rest
         for l in range(len(a)):
             L[i, l] += left * a[l]
         total += np.float64(left) * np.float64(rest)
@@ -58,11 +57,10 @@ def _moved(listed, A, D, i, begin, end):  # type: ignore[no-untyped-def]
         return sum_moved(A, indices, weights, D, i, begin, end)
     if HALF <= size < SHORTEST:
         return sum_half_moved(A, indices, weights, D, i, begin, end)
-    every = 0 if len(weights) < len(indices) else -1
     total = 0.0
     for p in range(begin, end):
         moved = _dot(D[i], A[indices[p]])
-        total += np.float64(weights[p & every] * moved) * np.float64(moved)
+        total += np.float64(weight_of(weights, indices, p) * moved) * np.float64(moved)
     return total
 
 
@@ -161,15 +159,15 @@ def search_listed_rows(  # type: ignore[no-untyped-def]
 ):
     """Lower ``½ Σ V (X − F Aᵀ)² + Σ slope · F + ½ curve ‖F‖²`` over F ≥ 0, row by row.
 
-    X and its weights V, whose other entries are not known, are in compressed rows: ``listed``
-    holds (indices, X, V) of stored entries, V of few where all are the same; A (columns, k) and
-    F (rows, k) are in C order. A row goes from f in the direction of the minimum of a quadratic
-    that has its slope and, for its curvature, ``share[i] · G``, found by `coordinate_sweeps`
-    with ``how`` = (order, repeats, shrink), to where its own quadratic is least on that ray.
-    Nothing rises, whatever G is; the nearer it is to what rows have in common, the faster they
-    fall. ``added`` = (slope (k,), curve). The rest is as for `sweep_dense_rows`; ``values``
-    gets what is left of the weighted squares of each piece, halved. Cost O(stored · k) and
-    O(rows · k²) per sweep.
+    X and its weights V, whose other entries are not known, are in compressed rows: ``listed`` holds
+    (indices, X, V) of stored entries, V of few where all are the same; A (columns, k) and F (rows,
+    k) are in C order. A row goes from f in the direction of the minimum of a quadratic that has its
+    slope and, for its curvature, ``share[i] · G``, found by sweeps as in `coordinate_sweeps`, with
+    ``how`` = (order, repeats, shrink), to where its own quadratic is least on that ray. Nothing
+    rises, whatever G is; the nearer it is to what rows have in common, the faster they fall.
+    ``added`` = (slope (k,), curve). The rest is as for `sweep_dense_rows`; ``values`` gets what is
+    left of the weighted squares of each piece, halved. Cost O(stored · k) and O(rows · k²) per
+    sweep.
 
     Source: scaled gradient projection, Bertsekas (1999), Nonlinear Programming, section 2.3, with
     the exact length of a step for a quadratic.

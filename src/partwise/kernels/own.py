@@ -18,7 +18,7 @@ from partwise.kernels._grams import (
     move_own,
 )
 from partwise.kernels._pieces import take
-from partwise.kernels._rows import room_for
+from partwise.kernels._rows import room_for, weight_of
 from partwise.kernels.extrapolation import extrapolate
 
 __all__ = ["descend_listed_rows"]
@@ -82,13 +82,12 @@ def _squares(T, R, G, slope, curve, out, rest, pad):  # type: ignore[no-untyped-
 @compiled(error_model="numpy", fastmath=FAST)
 def _squares_of_entries(f, A, listed, begin, end):  # type: ignore[no-untyped-def]
     indices, data, weights = listed
-    every = 0 if len(weights) < len(indices) else -1
     total = 0.0
     for p in range(begin, end):
         rest = np.float64(data[p])
         for l in range(len(f)):
             rest -= np.float64(f[l]) * np.float64(A[indices[p], l])
-        total += np.float64(weights[p & every]) * rest * rest
+        total += np.float64(weight_of(weights, indices, p)) * rest * rest
     return total
 
 

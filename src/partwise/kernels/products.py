@@ -121,8 +121,5 @@ def product_loss(X, F, A, beta, floor):  # type: ignore[no-untyped-def]
             for c in range(count):
                 x[c] = X[i, first + c]
             products(y, B, F[i], floor)
-            if count < strip:
-                x[count:] = 1
-                y[count:] = 1
-            total += _costs(x, y, beta, scale)
+            total += _costs(x[:count], y[:count], beta, scale)
     return total, scale[0]

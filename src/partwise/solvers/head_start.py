@@ -35,7 +35,8 @@ def improve_start(problem: Problem, improve: Callable[[Problem], Sequence[float]
     Nothing changes where that is not worth it, of few rows or with penalties, where the first
     iteration hardly improves the start, and where it does not lower the objective of all data.
 
-    Returns the objective, if it is known. Cost: the iterations, and two passes over X.
+    Returns the objective, if it is known. Cost: the iterations, and two passes over X, or three
+    where it may be worse than that of the start.
 
     Source: the sample as a start for all data is that of Bradley & Fayyad (1998), ICML, 91-99.
     """
@@ -67,7 +68,7 @@ def improve_start(problem: Problem, improve: Callable[[Problem], Sequence[float]
         return spread
     _exchange(problem.factors, given)
     start = problem.objective()
-    if start <= spread:
+    if not spread < start:
         return start
     _exchange(problem.factors, given)
     return spread
