@@ -13,7 +13,7 @@ from partwise.models import Bilinear
 from partwise.penalties import L2, Fixed, Free, NonNegative, Penalty
 from partwise.problem import Problem
 
-__all__ = ["Layout", "counted_from", "known_ratings", "numbers_of_ratings"]
+__all__ = ["Layout", "counted_from", "known_ratings"]
 
 # Products of factors at the start, beside the spread of the ratings.
 SMALL = 0.1
@@ -37,13 +37,12 @@ def counted_from(data: Any, base: float) -> Data:
     return Weighted(np.where(data.weights > 0, data.array - base, 0), data.weights)
 
 
-def numbers_of_ratings(data: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Return how many ratings, or what sum of weights, each user and each item has, in float64."""
+def _numbers_of_ratings(data: Any, name: str) -> np.ndarray:
+    # How many ratings, or what sum of weights, each user (W) or each item (H) has, in float64.
+    own, others = data.shape if name == "W" else data.shape[::-1]
     if data.complete:
-        rows, columns = data.shape
-        return np.full(rows, float(columns)), np.full(columns, float(rows))
-    shares = data.shares
-    return shares.rows * data.shape[1], shares.columns * data.shape[0]
+        return np.full(own, float(others))
+    return np.asarray(others * (data.shares.rows if name == "W" else data.shares.columns))
 
 
 @dataclass(frozen=True)
@@ -82,22 +81,19 @@ class Layout:
     means: dict[str, float] = field(default_factory=dict)
     roots: dict[str, np.ndarray] = field(default_factory=dict)
 
-    def growing(self, names: str, counts: tuple[np.ndarray, np.ndarray]) -> Layout:
-        """Return the layout in which the penalties of some factors grow with ``counts``."""
-        means = {
-            name: float(count.mean())
-            for name, count in zip("WH", counts, strict=True)
-            if name in names
-        }
-        found = replace(self, means=means)
-        for name, count in zip("WH", counts, strict=True):
-            found = found.with_counts(name, count)
+    def growing(self, names: str, data: Any) -> Layout:
+        """Return the layout in which the penalties of some factors grow with ratings."""
+        found = self
+        for name in names:
+            mean = float(_numbers_of_ratings(data, name).mean())
+            found = replace(found, means={**found.means, name: mean}).for_rows(name, data)
         return found
 
-    def with_counts(self, name: str, count: np.ndarray) -> Layout:
-        """Return the layout for other rows of a factor, with so many ratings."""
+    def for_rows(self, name: str, data: Any) -> Layout:
+        """Return the layout for a factor with the rows of other ratings."""
         if name not in self.means:
             return self
+        count = _numbers_of_ratings(data, name)
         share = np.where(count > 0, count / self.means[name], 1.0)
         return replace(self, roots={**self.roots, name: np.sqrt(share)})
 
@@ -107,18 +103,21 @@ class Layout:
             return data
         if data.complete:
             data = Weighted(data.array, np.ones_like(data.array))
-        rows, columns = (
-            self.roots.get(name, np.ones(length)).astype(data.dtype)
-            for name, length in zip("WH", data.shape, strict=True)
-        )
+        rows, columns = (root.astype(data.dtype) for root in self._roots_of(data.shape))
         if data.is_sparse:
             roots = np.repeat(rows, np.diff(data.indptr)) * columns[data.indices]
             return Listed.of(data.plain(data.stored * roots), data.weights / roots**2)
         roots = np.multiply.outer(rows, columns)
         return Weighted(data.array * roots, data.weights / roots**2)
 
+    def _roots_of(self, shape: tuple[int, ...]) -> list[np.ndarray]:
+        lengths = zip("WH", shape, strict=True)
+        return [self.roots.get(name, np.ones(length)) for name, length in lengths]
+
     def _root(self, name: str, F: np.ndarray) -> np.ndarray:
-        return self.roots.get(name, np.ones(len(F))).astype(F.dtype)[:, None]
+        # As a column beside a factor; 1 where its penalty does not grow.
+        one = F.dtype.type(1)
+        return self.roots[name].astype(F.dtype)[:, None] if name in self.roots else one
 
     @property
     def extra(self) -> int:
@@ -160,8 +159,8 @@ class Layout:
 
     def cost_of_constants(self, shape: tuple[int, ...]) -> float:
         """Return what the objective has too much for so many users and items."""
-        roots = (self.roots.get(name, np.ones(n)) for name, n in zip("WH", shape, strict=True))
-        return 0.5 * self.alpha * self.constant**2 * sum(float(root @ root) for root in roots)
+        squares = sum(float(root @ root) for root in self._roots_of(shape))
+        return 0.5 * self.alpha * self.constant**2 * squares
 
     def start(self, data: Any, rng: np.random.Generator) -> dict[str, np.ndarray]:
         """Draw factors; biases start at zero, and components small beside them.

@@ -25,12 +25,7 @@ from partwise.estimators._all_or_nothing import AllOrNothing
 from partwise.estimators._checks import validated
 from partwise.estimators._judged import Judged
 from partwise.estimators._observed import observe
-from partwise.estimators._ratings import (
-    Layout,
-    counted_from,
-    known_ratings,
-    numbers_of_ratings,
-)
+from partwise.estimators._ratings import Layout, counted_from, known_ratings
 from partwise.estimators._runs import seed_of, warn
 from partwise.estimators._units import Unit
 from partwise.result import Result
@@ -303,7 +298,7 @@ class Recommender(
                 raise ValueError(explain("biases", got, "both > 0, or both 0", todo))
             constant = (alpha / self.alpha_biases) ** 0.5 if self.alpha else 1.0
         layout = Layout(self.n_components, alpha, constant, signed=not self.non_negative)
-        return layout.growing(SCALED[self.scale_alpha], numbers_of_ratings(counted))
+        return layout.growing(SCALED[self.scale_alpha], counted)
 
     def _keep(self, result: Result, problem: Any, mass: float) -> None:
         layout, known = self._layout, self._known
@@ -511,7 +506,7 @@ class Recommender(
     def _fold_in(self, view: Any) -> tuple[np.ndarray, np.ndarray]:
         unit, dtype = self._unit, view.dtype
         data = counted_from(as_data(unit.data_in(view)), self.base_ * unit.entry_in)
-        layout = self._layout.with_counts("W", numbers_of_ratings(data)[0])
+        layout = self._layout.for_rows("W", data)
         H = unit.factor_in(self.components_.T.astype(dtype))
         W = np.zeros((view.shape[0], len(self.components_)), dtype)
         item_biases = (self.item_biases_ * unit.entry_in).astype(dtype)

@@ -64,7 +64,7 @@ class CoordinateDescent(Solver):
     ----------
     repeats : int
         Sweeps over a factor per iteration, at most, and no more than half the work of its
-        product with X is worth.
+        product with X is worth; over rows of listed entries five.
     shrink : float
         Sweeps over a row end when its change is at most this part of that of the first.
     extrapolate : bool
