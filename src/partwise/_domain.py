@@ -1,4 +1,4 @@
-"""Whether data lie where a loss is finite."""
+"""Where a loss is finite, and how large it is."""
 
 from __future__ import annotations
 
@@ -9,7 +9,11 @@ import numpy as np
 from partwise._errors import explain
 from partwise.losses import Loss
 
-__all__ = ["check_domain", "reference_cost"]
+__all__ = ["check_domain", "reference_cost", "smallest_model"]
+
+# Model entries count as at least this share of the mean of X in a loss that divides by them.
+_SMALLEST_MODEL = {"f": 1e-12, "d": 1e-30}
+_TINY = {"f": 1e-30, "d": 1e-300}
 
 
 def check_domain(data: Any, loss: Loss) -> None:
@@ -37,6 +41,12 @@ def _largest(data: Any) -> float:
     blocks = (block for _, block in data.stream())
     values = (block.stored if block.is_sparse else block.to_dense() for block in blocks)
     return max((float(some.max()) for some in values if some.size), default=0.0)
+
+
+def smallest_model(data: Any) -> float:
+    """Return the smallest model entry that a loss is evaluated at."""
+    kind = data.dtype.char
+    return float(max(_SMALLEST_MODEL[kind] * data.mean, _TINY[kind]))
 
 
 def reference_cost(data: Any, loss: Loss) -> float:

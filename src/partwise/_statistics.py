@@ -40,6 +40,13 @@ class Normal:
         own = F.T @ F  # half the work of F @ gram
         return 0.5 * kernels.inner(own, self.gram) - kernels.inner(F, self.cross)
 
+    def change(self, before: np.ndarray, after: np.ndarray) -> tuple[float, float]:
+        """Return by how much the quadratic changes, and how large numbers tell it, in float64."""
+        step = after - before
+        size = kernels.inner(np.abs(step), np.abs(self.cross))
+        slope = kernels.inner(before @ self.gram - self.cross, step)
+        return slope + 0.5 * kernels.inner(step.T @ step, self.gram), size
+
     def times(self, weight: float) -> Normal:
         """Return the quadratic times a weight."""
         return Normal(

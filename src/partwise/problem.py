@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from partwise import kernels
-from partwise._domain import check_domain, reference_cost
+from partwise._domain import check_domain, reference_cost, smallest_model
+from partwise._remainder import CANCELLATION, CANCELLATION_OF_CHANGE, half_squares_left
 from partwise._stationarity import Size, column_squares, factor_residual
 from partwise._statistics import Entries, Normal, Quadratics, Split, Statistics
 from partwise._statistics import halves_of_quadratic as halves
@@ -29,15 +29,6 @@ from partwise.penalties import (
 )
 
 __all__ = ["CANCELLATION", "Entries", "Normal", "Problem", "Quadratics", "Split"]
-
-# Below this share of ½‖X‖² the value from Gram products has lost too many digits, and the
-# residual is formed block by block instead.
-CANCELLATION = {"f": 1e-2, "d": 1e-5}
-# Below this share of ‖X‖² a residual in float32 is mostly rounding.
-_ROUNDING = 1e-9
-# Model entries count as at least this share of the mean of X in a loss that divides by them.
-_SMALLEST_MODEL = {"f": 1e-12, "d": 1e-30}
-_TINY = {"f": 1e-30, "d": 1e-300}
 
 # An update may return the objective of its rows, as far as it depends on them, if it knows.
 Update = Callable[[str, slice, np.ndarray, Any, np.ndarray], float | None]
@@ -69,6 +60,9 @@ class Problem:
     free: tuple[str, ...] = ()
     scales: np.ndarray | None = None
 
+    # So little is left of X that Gram products do not tell it: the objective was formed from X.
+    _close = False
+
     def __post_init__(self) -> None:
         self.free = self.free or self.model.names
         self.penalties = {
@@ -92,8 +86,7 @@ class Problem:
     @cached_property
     def floor(self) -> float:
         """The smallest model entry that the loss is evaluated at."""
-        kind = self.data.dtype.char
-        return max(_SMALLEST_MODEL[kind] * self.data.mean, _TINY[kind])
+        return smallest_model(self.data)
 
     @cached_property
     def level(self) -> float:
@@ -207,7 +200,7 @@ class Problem:
         """
         above = self._majorized() if kind == "normal" else self
         if above is not self:
-            value = above.sweep(update, kind)
+            value, self._close = above.sweep(update, kind), above._close
             excess = above._penalty_value(self.free) - self._penalty_value(self.free)
             return None if value is None else value - excess
         remaining = list(self.free)
@@ -217,6 +210,8 @@ class Problem:
         if in_blocks and (len(remaining) > 1 or kind == "entries"):
             known, ahead = self._sweep_blocks(update, kind, *remaining[1:2])
             remaining = remaining[1:]
+            if kind == "normal" and known is not None:
+                return self._from_what_is_left(known, remaining[0], update, ahead)
         elif kind == "normal" and (ahead := self._sweep_once(update)) is not None:
             remaining = remaining[1:]
         for name in remaining:
@@ -286,9 +281,8 @@ class Problem:
             square = 0.5 * self.data.sum_of_squares()
             beside = sum(p.value(self.factors[name]) for p in self.penalties[name] if not p.shifts)
             value = square + moved + beside
-            if value - own < CANCELLATION[self.data.dtype.char] * square:
-                value = self._loss_by_blocks() + own
-            return value + others
+            self._close = value - own < CANCELLATION[self.data.dtype.char] * square
+            return (self._loss_by_blocks() + own if self._close else value) + others
         if self.loss.quadratic:
             direct = not self.data.is_sparse and self.data.led_by(0) is not None  # nothing cancels
             square = 0.0 if direct else 0.5 * self.data.sum_of_squares()
@@ -318,8 +312,9 @@ class Problem:
     ) -> tuple[float | None, Statistics | None]:
         # One pass over X: rows of the first factor move, and what the second one needs, if any, is
         # summed up from the fresh rows while their block of X is still at hand. Also returns the
-        # sum of what is known of the objective.
+        # sum of what is known of the objective: of a close fit, what is left before that one moves.
         first, needed = self.model.names[0], "quadratics" if kind == "entries" else kind
+        close = kind == "normal" and self._close and len(self.free) == 2
         total: Any = None
         values: list[float | None] = []
         for rows, data in self.data.stream(densify=self._looks_at_zeros(kind)):
@@ -329,11 +324,22 @@ class Problem:
                 place = slice(start + inside.start, start + inside.stop)
                 return update(name, place, *rest)
 
-            values.append(part._move(first, shifted, kind))
+            value = part._move(first, shifted, kind)
+            values.append(part._loss_by_blocks() if close else value)
             if then is not None:
                 fresh = part.statistics(then, needed)
                 total = fresh if total is None else total.plus(fresh)
         return None if None in values else float(sum(values)), total  # type: ignore[arg-type]
+
+    def _from_what_is_left(self, left: float, name: str, update: Update, normal: Normal) -> float:
+        # Move the last factor; return the objective, from what was left of X and its change.
+        before = self.factors[name].copy()
+        self._move(name, update, "normal", normal)
+        change, size = normal.change(before, self.factors[name])
+        value = left + change
+        if value < CANCELLATION_OF_CHANGE[self.data.dtype.char] * size:
+            value = self._loss_by_blocks()
+        return value + self._penalty_value(self.model.names, swept=True)
 
     def lead_by_long_side(self) -> None:
         """Let the factor of the longer side move first, where X need be read only once then."""
@@ -378,7 +384,7 @@ class Problem:
         values of all other factors; then no pass over X is needed, unless the fit is so
         close that the Gram products cancel.
         """
-        if not self.quadratic:
+        if not self.quadratic or (self._close and known is None):
             return self._loss_by_blocks() + self._penalty_value(self.model.names)
         shortest = min(self.free, key=lambda name: len(self.factors[name]))
         name, normal = known or (shortest, self.normal(shortest))
@@ -615,7 +621,7 @@ class Problem:
         if self._visits_stored_only:
             return self._loss_at_stored()
         if self.loss.quadratic:
-            return self._residual(self.factors)
+            return half_squares_left(self.data.to_dense(), self.model, self.factors)
         x, product = self.data.strided(), self.model.as_product(self.factors)
         total = None if product is None else self.loss.total_of(x, *product, self.floor)
         if total is None:
@@ -629,16 +635,6 @@ class Problem:
             return data.stored, self._model_values_at_stored(), data.weights
         y = self._model_values()
         return np.where(data.weights > 0, data.array, y), y, data.weights
-
-    def _residual(self, factors: dict[str, np.ndarray]) -> float:
-        # ½‖X − X̂‖², only asked for where Gram products cancel.
-        x = self.data.to_dense()
-        rest = self.model.forward(factors)
-        rest -= x
-        value = 0.5 * kernels.inner(rest, rest)
-        if rest.dtype == np.float32 and value < _ROUNDING * kernels.inner(x, x):
-            return self._residual({name: F.astype(np.float64) for name, F in factors.items()})
-        return value
 
     def _loss_at_stored(self) -> float:
         # d(0, y) is proportional to y: from the whole of X̂, through column sums, the part at stored

@@ -23,6 +23,7 @@ from partwise.estimators import _checks
 from partwise.init.leading import leading
 from partwise.models import Bilinear
 from tests.api.test_bad_input import message_of, says
+from tests.parity.test_objective import penalized
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -250,6 +251,25 @@ def test_an_iteration_reads_each_row_once(tmp_path, monkeypatch):
     # Checks and sums, two for the start, the first objective; the residual, and with it what is
     # explained.
     assert few == 10 + 1 + 2 + 1 + 1
+
+
+@pytest.mark.parametrize("alpha", [0.0, 1e-9])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_of_a_close_fit_too_each_row_is_read_once(dtype, alpha, tmp_path, monkeypatch):
+    """What is left is formed block by block, and the change of it by the last factor added."""
+    monkeypatch.setattr(Stored, "block_bytes", 1500)
+    planted = np.random.default_rng(1)
+    W, H = (planted.gamma(0.7, size=shape) for shape in ((90, 3), (3, 24)))
+    noise = 1e-4 if dtype is np.float64 else 1e-2
+    path = saved(tmp_path, (W @ H + noise * planted.random((90, 24))).astype(dtype))
+    options = {"init": "random", "random_state": 0, "alpha_W": alpha, "alpha_H": alpha}
+    few = passes(monkeypatch, path, max_iter=40, **options)
+    assert passes(monkeypatch, path, max_iter=70, **options) - few == 30
+    given = np.load(path)
+    for iterations in (5, 20, 21, 70):
+        model = NMF(3, tol=0, max_iter=iterations, **options).fit(path)
+        true = penalized(given, model.W_, model.components_, 2.0, *2 * [alpha], 0.0)
+        assert model.objective_ == pytest.approx(true, rel=1e-9 if dtype is np.float64 else 1e-4)
 
 
 def test_one_block_is_read_ahead_and_no_more():

@@ -119,6 +119,9 @@ def test_what_is_left_of_known_entries(shape, k, dtype, weighted):
     for found in (squares, squares_turned):
         assert found == pytest.approx(np.sum(weighed * left), rel=how["rtol"])
     assert kernels.left_turned(X, known, W, H, turned, False) == 0
+    everything = kernels.squares_left(np.nan_to_num(X), W, H)
+    left = np.nan_to_num(X) - W.astype(float) @ H.T.astype(float)
+    assert everything == pytest.approx(np.sum(left**2), rel=how["rtol"])
     moved = known * (W.astype(float) @ H.T.astype(float)) ** 2
     along, turned = np.full(rows, np.nan), np.full(columns, np.nan)
     kernels.moved_along_rows(known, W, H, along)

@@ -120,7 +120,7 @@ class Data(ABC):
         return self.to_dense()
 
     def half_distance(self, F: np.ndarray, A: np.ndarray) -> float | None:
-        """Return ``½‖X − F Aᵀ‖²`` in float64, if that takes no look at the entries of X."""
+        """Return ``½‖X − F Aᵀ‖²`` in float64, or None where blocks have to be formed for it."""
         return None
 
     @abstractmethod

@@ -29,6 +29,9 @@ LOOK = 10
 # which products with so few are not slower, bytes of a row of a factor above which products do not
 # wait for X, and bytes of X below which it stays in the cache anyway.
 TWICE, FEWEST, WAITING, OUTSIDE = 2**20, 128, 128, 2**23
+# Entries from which on what a model leaves of X is formed by tiles, which take a second to compile,
+# once; and the share of the model's squares below which float32 does not tell it.
+TILED, ROUNDING = 2**20, 1e-9
 
 
 class Dense(Data):
@@ -89,6 +92,22 @@ class Dense(Data):
             return 0
         count = TWICE // (size * max(1, self.size // self.shape[0]))
         return count if count >= FEWEST else 0
+
+    def half_distance(self, F: np.ndarray, A: np.ndarray) -> float | None:
+        X = self.array
+        tiled = X.ndim == 2 and X.size >= TILED and X.dtype == F.dtype == A.dtype
+        if not tiled or X.itemsize not in X.strides:
+            return None
+        turned = X.strides[1] != X.itemsize
+        rows, W, H = (X.T, A, F) if turned else (X, F, A)
+
+        def piece(part: slice) -> float:
+            return float(kernels.squares_left(rows[part], W[part], H))
+
+        left = sum(each(piece, spans(len(rows), 2.0 * W.shape[1] * rows.shape[1])))
+        if X.dtype == np.float32 and left < ROUNDING * kernels.inner(W.T @ W, H.T @ H):
+            return None
+        return 0.5 * left
 
     def __array__(self, dtype: object = None, copy: object = None) -> np.ndarray:
         return self.array

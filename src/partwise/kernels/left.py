@@ -20,7 +20,7 @@ from partwise.kernels._tiles import (
 )
 from partwise.kernels.dense import pack_rows
 
-__all__ = ["left_along_rows", "left_turned", "moved_along_rows", "moved_turned"]
+__all__ = ["left_along_rows", "left_turned", "moved_along_rows", "moved_turned", "squares_left"]
 
 FAST = {"contract", "nsz", "reassoc"}
 TILE = tile_bytes()
@@ -137,6 +137,26 @@ def left_along_rows(X, known, F, A, out, judge):  # type: ignore[no-untyped-def]
                 for r in range(done - start, min(ROWS, rows - start)):
                     for c in range(min(tile, k - l)):
                         out[start + r, l + c] += S[r, c]
+    return total
+
+
+@compiled(error_model="numpy")
+def squares_left(X, F, A):  # type: ignore[no-untyped-def]
+    """Return ``‖X − F Aᵀ‖²`` in float64, as `left_along_rows` does of what is known.
+
+    Cost that of a product with X, no temporary of its size.
+    """
+    rows, columns = X.shape
+    known = np.broadcast_to(np.ones(columns, np.uint8), X.shape)
+    R, L = _room(min(columns, STRETCH), A), _enough(F)
+    total = 0.0
+    for first in range(0, columns, STRETCH):
+        count = min(STRETCH, columns - first)
+        P = _packed(A, first, count)
+        for done in range(0, rows, ROWS):
+            start = max(0, min(done, rows - ROWS))
+            _put_left(R, L, start, P, X, known, first, count)
+            total += _squares(R, known, start, done, first, count)
     return total
 
 
