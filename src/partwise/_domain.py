@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -49,10 +50,10 @@ def smallest_model(data: Any) -> float:
     return float(max(_SMALLEST_MODEL[kind] * data.mean, _TINY[kind]))
 
 
-def reference_cost(data: Any, loss: Loss) -> float:
+def reference_cost(data: Any, loss: Loss, constant: Callable[[], float]) -> float:
     """Return the cost of a model that knows only the mean of X, plus that of the mean itself.
 
-    For the squared loss ½‖X‖².
+    For the squared loss ½‖X‖². ``constant()``: what the model does not change of a `rational` loss.
     """
     if loss.quadratic:
         return 0.5 * data.sum_of_squares()
@@ -60,6 +61,8 @@ def reference_cost(data: Any, loss: Loss) -> float:
     if mean <= 0:
         return 0.0
     total = 0.5 * data.mass * loss.typical(mean)
+    if loss.rational and data.complete:
+        return total + max(constant() + data.size * loss.flat(mean), 0.0)
     for _, block in data.stream(densify=loss.rowwise and data.complete):
         if not block.complete:
             known, weights = block.known(), block.weights

@@ -96,7 +96,7 @@ class Problem:
     @cached_property
     def reference(self) -> float:
         """What gives misfits a scale that does not depend on the start, ½‖X‖² for squares."""
-        return reference_cost(self.data, self.loss)
+        return reference_cost(self.data, self.loss, lambda: self._constant)
 
     # --- pieces of X -------------------------------------------------------------------
 

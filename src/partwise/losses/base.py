@@ -174,6 +174,13 @@ class Loss(ABC):
         """
         return 0.0
 
+    def flat(self, mean: float) -> float:
+        """Return the cost of an entry, less the constant, if the model is the mean of X everywhere.
+
+        On average; of a `rational` loss.
+        """
+        raise NotImplementedError
+
     def split(
         self, X: np.ndarray, F: np.ndarray, A: np.ndarray, floor: float
     ) -> tuple[np.ndarray, np.ndarray | None] | None:
