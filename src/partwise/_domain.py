@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 
 from partwise._errors import explain
+from partwise._threads import each
 from partwise.losses import Loss
 
-__all__ = ["check_domain", "reference_cost", "smallest_model"]
+__all__ = ["check_domain", "constant_of", "reference_cost", "smallest_model"]
 
 # Model entries count as at least this share of the mean of X in a loss that divides by them.
 _SMALLEST_MODEL = {"f": 1e-12, "d": 1e-30}
@@ -50,10 +51,21 @@ def smallest_model(data: Any) -> float:
     return float(max(_SMALLEST_MODEL[kind] * data.mean, _TINY[kind]))
 
 
+def constant_of(data: Any, loss: Loss) -> float:
+    """Return what Σ d(x, y) has that does not depend on y, see `partwise.losses.Loss.constant`."""
+
+    def piece(part: Any) -> float:
+        values = part.stored if part.is_sparse else part.to_dense()
+        return loss.constant(values, part.weights)
+
+    blocks = (block for _, block in data.stream())
+    return sum(sum(each(piece, map(block.rows, block.spans(10)))) for block in blocks)
+
+
 def reference_cost(data: Any, loss: Loss, constant: Callable[[], float]) -> float:
     """Return the cost of a model that knows only the mean of X, plus that of the mean itself.
 
-    For the squared loss ½‖X‖². ``constant()``: what the model does not change of a `rational` loss.
+    For the squared loss ½‖X‖². ``constant()``: what the model does not change of a loss.
     """
     if loss.quadratic:
         return 0.5 * data.sum_of_squares()
@@ -61,8 +73,17 @@ def reference_cost(data: Any, loss: Loss, constant: Callable[[], float]) -> floa
     if mean <= 0:
         return 0.0
     total = 0.5 * data.mass * loss.typical(mean)
-    if loss.rational and data.complete:
-        return total + max(constant() + data.size * loss.flat(mean), 0.0)
+    flat = loss.flat(mean) if data.complete else None
+    if flat is not None:
+        total += max(constant() + data.size * flat, 0.0)
+    else:
+        total += _at_the_mean(data, loss, mean)
+    return float(total) if np.isfinite(total) else 0.0
+
+
+def _at_the_mean(data: Any, loss: Loss, mean: float) -> float:
+    # Σ d(x, mean), of known entries.
+    total = 0.0
     for _, block in data.stream(densify=loss.rowwise and data.complete):
         if not block.complete:
             known, weights = block.known(), block.weights
@@ -76,4 +97,4 @@ def reference_cost(data: Any, loss: Loss, constant: Callable[[], float]) -> floa
         if zeros:
             at_zero = loss.total(np.zeros(1, values.dtype), np.full(1, mean, values.dtype))
             total += zeros * at_zero
-    return float(total) if np.isfinite(total) else 0.0
+    return total

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from partwise._domain import check_domain, reference_cost, smallest_model
+from partwise._domain import check_domain, constant_of, reference_cost, smallest_model
 from partwise._remainder import CANCELLATION, CANCELLATION_OF_CHANGE, half_squares_left
 from partwise._stationarity import Size, column_squares, factor_residual
 from partwise._statistics import Entries, Normal, Quadratics, Split, Statistics
@@ -28,7 +28,7 @@ from partwise.penalties import (
     slopes_of,
 )
 
-__all__ = ["CANCELLATION", "Entries", "Normal", "Problem", "Quadratics", "Split"]
+__all__ = ["Entries", "Normal", "Problem", "Quadratics", "Split"]
 
 # An update may return the objective of its rows, as far as it depends on them, if it knows.
 Update = Callable[[str, slice, np.ndarray, Any, np.ndarray], float | None]
@@ -60,7 +60,7 @@ class Problem:
     free: tuple[str, ...] = ()
     scales: np.ndarray | None = None
 
-    # So little is left of X that Gram products do not tell it: the objective was formed from X.
+    # So little is left of X that Gram products do not tell it.
     _close = False
 
     def __post_init__(self) -> None:
@@ -208,10 +208,10 @@ class Problem:
         known: float | None = None
         in_blocks = self.data.led_by(0) is None and remaining[0] == self.model.names[0]
         if in_blocks and (len(remaining) > 1 or kind == "entries"):
+            if kind == "normal" and self.told_by_change:
+                return self._sweep_close_blocks(update, remaining[1])
             known, ahead = self._sweep_blocks(update, kind, *remaining[1:2])
             remaining = remaining[1:]
-            if kind == "normal" and known is not None:
-                return self._from_what_is_left(known, remaining[0], update, ahead)
         elif kind == "normal" and (ahead := self._sweep_once(update)) is not None:
             remaining = remaining[1:]
         for name in remaining:
@@ -300,21 +300,15 @@ class Problem:
 
     @cached_property
     def _constant(self) -> float:
-        def piece(rows: slice) -> float:
-            part: Any = self.data.rows(rows)
-            values = part.stored if part.is_sparse else part.to_dense()
-            return self.loss.constant(values, part.weights)
-
-        return sum(each(piece, self.data.spans(10)))
+        return constant_of(self.data, self.loss)
 
     def _sweep_blocks(
-        self, update: Update, kind: str, then: str | None = None
+        self, update: Update, kind: str, then: str | None = None, *, close: bool = False
     ) -> tuple[float | None, Statistics | None]:
         # One pass over X: rows of the first factor move, and what the second one needs, if any, is
-        # summed up from the fresh rows while their block of X is still at hand. Also returns the
-        # sum of what is known of the objective: of a close fit, what is left before that one moves.
+        # summed up from the fresh rows while their block of X is still at hand. Also returns what
+        # is known of the objective; or, if ``close``, half the squares left before that one moves.
         first, needed = self.model.names[0], "quadratics" if kind == "entries" else kind
-        close = kind == "normal" and self._close and len(self.free) == 2
         total: Any = None
         values: list[float | None] = []
         for rows, data in self.data.stream(densify=self._looks_at_zeros(kind)):
@@ -331,15 +325,24 @@ class Problem:
                 total = fresh if total is None else total.plus(fresh)
         return None if None in values else float(sum(values)), total  # type: ignore[arg-type]
 
-    def _from_what_is_left(self, left: float, name: str, update: Update, normal: Normal) -> float:
-        # Move the last factor; return the objective, from what was left of X and its change.
-        before = self.factors[name].copy()
-        self._move(name, update, "normal", normal)
-        change, size = normal.change(before, self.factors[name])
-        value = left + change
-        if value < CANCELLATION_OF_CHANGE[self.data.dtype.char] * size:
+    @property
+    def told_by_change(self) -> bool:
+        """A sweep's objective is rounded to 1e-4 in float32, lest files be read twice for it."""
+        if not self._close or self.signed or len(self.free) != 2:
+            return False
+        return self.data.led_by(0) is None
+
+    def _sweep_close_blocks(self, update: Update, then: str) -> float:
+        # As `sweep`; the objective from what is left before the last factor moves, and its change.
+        found: Any = self._sweep_blocks(update, "normal", then, close=True)
+        (left, normal), before = found, self.factors[then].copy()
+        self._move(then, update, "normal", normal)
+        change, size = normal.change(before, self.factors[then])
+        value, kind = left + change, self.data.dtype.char
+        if value < CANCELLATION_OF_CHANGE[kind] * size:
             value = self._loss_by_blocks()
-        return value + self._penalty_value(self.model.names, swept=True)
+        self._close = value < 0.5 * CANCELLATION[kind] * self.data.sum_of_squares()
+        return float(value) + self._penalty_value(self.model.names, swept=True)
 
     def lead_by_long_side(self) -> None:
         """Let the factor of the longer side move first, where X need be read only once then."""

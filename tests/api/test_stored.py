@@ -8,7 +8,9 @@ import pickle
 import subprocess
 import sys
 import threading
+import time
 import warnings
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -16,12 +18,14 @@ import pytest
 from scipy import sparse
 from sklearn.utils.extmath import randomized_svd
 
-from partwise import NMF, MiniBatchNMF, init, non_negative_factorization
+from partwise import NMF, MiniBatchNMF, _threads, init, non_negative_factorization
 from partwise.data import Stored, as_data, open_reader
 from partwise.data.stored import ahead
 from partwise.estimators import _checks
 from partwise.init.leading import leading
+from partwise.losses import as_loss
 from partwise.models import Bilinear
+from partwise.problem import Problem
 from tests.api.test_bad_input import message_of, says
 from tests.parity.test_objective import penalized
 
@@ -269,7 +273,43 @@ def test_of_a_close_fit_too_each_row_is_read_once(dtype, alpha, tmp_path, monkey
     for iterations in (5, 20, 21, 70):
         model = NMF(3, tol=0, max_iter=iterations, **options).fit(path)
         true = penalized(given, model.W_, model.components_, 2.0, *2 * [alpha], 0.0)
-        assert model.objective_ == pytest.approx(true, rel=1e-9 if dtype is np.float64 else 1e-4)
+        assert model.objective_ == pytest.approx(true, rel=1e-9 if dtype is np.float64 else 1e-5)
+        longer = NMF(3, tol=0, max_iter=iterations + 1, **options).fit(path)
+        rounded = longer.objective_history_[iterations]
+        assert rounded == pytest.approx(true, rel=1e-9 if dtype is np.float64 else 1e-4)
+
+
+def test_what_an_update_tells_of_a_close_fit_is_not_taken_for_what_is_left(tmp_path):
+    """An update may return the quadratic of its rows."""
+    planted = np.random.default_rng(1)
+    W, H = planted.random((90, 3)), planted.random((24, 3))
+    data = Stored(open_reader(saved(tmp_path, W @ H.T)))
+    problem = Problem(data, Bilinear(3), as_loss(2), {"W": 3 * W, "H": 3 * H})
+
+    def update(name, rows, F, normal, free):
+        F *= 0.9
+        return normal.value(F)
+
+    value = problem.sweep(update, "normal")
+    assert value == pytest.approx(0.5 * np.sum((W @ H.T * (1 - 2.7**2)) ** 2))
+
+
+@pytest.mark.parametrize("beta", [1.0, 0.0])
+def test_divergences_read_one_block_ahead(beta, tmp_path, monkeypatch):
+    alive = []
+    monkeypatch.setattr(_threads, "_allowance", lambda: 8)
+    fetch = Stored.fetch
+
+    def counted(self, start, stop):
+        block = fetch(self, start, stop)
+        alive.append(weakref.ref(block))
+        assert sum(each() is not None for each in alive) <= 3
+        time.sleep(0.001)
+        return block
+
+    monkeypatch.setattr(Stored, "fetch", counted)
+    NMF(3, solver="mu", beta_loss=beta, max_iter=3, tol=1e-9).fit(saved(tmp_path, X + 0.1))
+    assert len(alive) > 20
 
 
 def test_one_block_is_read_ahead_and_no_more():

@@ -30,7 +30,7 @@ LOOK = 10
 # wait for X, and bytes of X below which it stays in the cache anyway.
 TWICE, FEWEST, WAITING, OUTSIDE = 2**20, 128, 128, 2**23
 # Entries from which on what a model leaves of X is formed by tiles, which take a second to compile,
-# once; and the share of the model's squares below which float32 does not tell it.
+# once; and the share of the squares of X, or of the model, below which float32 does not tell it.
 TILED, ROUNDING = 2**20, 1e-9
 
 

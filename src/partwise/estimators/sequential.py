@@ -88,8 +88,8 @@ penalty_H, verbose, shuffle, n_init, n_jobs, max_time, unstored, allow_negative
 
     How far components of the rank before move depends on the solver: with ``solver="mu"``, the
     updates of the paper, they keep cosines of 0.97 and more from the third rank on in a hundred
-    images of twelve parts (medians; 0.91 at the second one); the default leaves up to 30 % less of X
-    there, in a tenth of the time, and keeps 0.93 to 0.97. With ``previous="held"`` they stay.
+    images of twelve parts (medians; 0.91 at the second one); the default leaves up to 30 % less of
+    X there, in a tenth of the time, and keeps 0.93 to 0.97. With ``previous="held"`` they stay.
 
     References
     ----------

@@ -174,12 +174,9 @@ class Loss(ABC):
         """
         return 0.0
 
-    def flat(self, mean: float) -> float:
-        """Return the cost of an entry, less the constant, if the model is the mean of X everywhere.
-
-        On average; of a `rational` loss.
-        """
-        raise NotImplementedError
+    def flat(self, mean: float) -> float | None:
+        """Return the average d(x, mean of x), less that of `constant`, where the mean tells it."""
+        return None
 
     def split(
         self, X: np.ndarray, F: np.ndarray, A: np.ndarray, floor: float

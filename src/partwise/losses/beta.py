@@ -87,7 +87,9 @@ class Beta(Loss):
             return float(kernels.sum_x_log_x(_flat(x)) - x.sum(dtype=np.float64))
         return float(-kernels.sum_log(_flat(x)) - x.size) if self.beta == 0 else 0.0
 
-    def flat(self, mean: float) -> float:
+    def flat(self, mean: float) -> float | None:
+        if not self.rational:
+            return None
         return float(mean - mean * np.log(mean) if self.beta == 1 else 1 + np.log(mean))
 
     def _drawn(self, y: np.ndarray, rng: np.random.Generator, phi: float) -> np.ndarray:

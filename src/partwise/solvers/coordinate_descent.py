@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from partwise import kernels
+from partwise._remainder import CANCELLATION
 from partwise.data import Dense, Sparse
 from partwise.kernels.places import WINDOW
-from partwise.problem import CANCELLATION, Entries, Normal, Problem
+from partwise.problem import Entries, Normal, Problem
 from partwise.solvers.base import Solver, Watch, affordable, not_quadratic, tied, unfolded
 from partwise.solvers.momentum import Momentum, only_signs
 from partwise.solvers.rows import (

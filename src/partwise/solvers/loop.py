@@ -165,6 +165,8 @@ def run(
         begin=begin, known=known,
     )  # fmt: skip
     history, verdict = path.history, path.verdict
+    if problem.told_by_change:
+        history[-1] = problem.objective()
     history[-1] = solver.finish(problem, history[-1], tol)
     moved = type(solver).finish is not Solver.finish
     kkt, slopes = (None if moved else verdict.looked) or problem.stationarity()

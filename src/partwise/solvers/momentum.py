@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 
 from partwise import kernels
+from partwise._remainder import CANCELLATION
 from partwise._threads import each, spans
 from partwise.kernels import places
-from partwise.problem import CANCELLATION, Problem
+from partwise.problem import Problem
 from partwise.solvers.base import State
 
 __all__ = ["Momentum", "only_signs"]

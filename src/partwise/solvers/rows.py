@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 
 from partwise import kernels
+from partwise._remainder import CANCELLATION
 from partwise._threads import each, held
 from partwise.data import Shares
 from partwise.kernels.places import FEW as ALIKE
-from partwise.problem import CANCELLATION, Entries, Quadratics
+from partwise.problem import Entries, Quadratics
 from partwise.solvers.quadratics import quadratic_rows
 
 __all__ = [
