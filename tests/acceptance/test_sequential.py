@@ -11,42 +11,70 @@ from partwise import SequentialNMF, best_factor
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
 
-def references(seed):
-    """A hundred images of 30 × 30, of twelve Gaussians each of which is fainter by a quarter."""
+def references(seed, fainter=0.65, shape=1, width=4, noise=0.01):
+    """A hundred images of 30 × 30, of twelve Gaussians each of which is fainter than the last."""
     rng = np.random.default_rng(seed)
     y, x = np.mgrid[:30, :30]
     across, down = rng.uniform(3, 27, (2, 12))
     parts = [
-        0.75**n * np.exp(-((x - a) ** 2 + (y - b) ** 2) / 72).ravel()
+        fainter**n * np.exp(-((x - a) ** 2 + (y - b) ** 2) / (2 * width**2)).ravel()
         for n, (a, b) in enumerate(zip(across, down, strict=True))
     ]
-    clean = rng.gamma(2, size=(100, 12)) @ parts
-    return np.maximum(clean + 0.003 * clean.mean() * rng.standard_normal(clean.shape), 0)
+    clean = rng.gamma(shape, size=(100, 12)) @ parts
+    return np.maximum(clean + noise * clean.mean() * rng.standard_normal(clean.shape), 0)
+
+
+def unit_rows(H):
+    return H / np.linalg.norm(H, axis=1, keepdims=True)
 
 
 def by_multiplicative_updates(X, count, rounds, seed):
     """Ren et al. (2018), by hand: each rank from the one before and a random column and row."""
-    rng, curve = np.random.default_rng(seed), []
+    rng, curve, kept = np.random.default_rng(seed), [], [1.0]
     W, H = np.empty((len(X), 0)), np.empty((0, X.shape[1]))
     for _ in range(count):
+        old = unit_rows(H)
         W, H = np.column_stack([W, rng.random(len(X))]), np.vstack([H, rng.random(X.shape[1])])
         for _ in range(rounds):
             W *= (X @ H.T) / np.maximum(W @ (H @ H.T), 1e-300)
             H *= (W.T @ X) / np.maximum((W.T @ W) @ H, 1e-300)
         curve.append(np.sum((X - W @ H) ** 2) / np.sum((X - X.mean(axis=0)) ** 2))
-    return np.array(curve)
+        if len(old):
+            kept.append(np.sum(old * unit_rows(H)[:-1], axis=1).min())
+    return np.array(curve), np.array(kept)
 
 
-def test_components_stay_and_residual_variance_falls():
-    """By the updates of the paper, medians over ten draws of the images.
+def test_residual_variance_falls_and_components_stay():
+    """0.48, 0.19, 0.049, 0.021, 0.0061, 0.0023, … (medians), never above multiplicative updates.
+
+    The smallest cosine of old components is 0.93 to 0.99 when one is added (medians), 0.94 in the
+    mean. It is of the data: the updates of the paper have 0.95 to 0.99 on the same images, 0.95 in
+    the mean, and leave more of X.
+    """
+    curves, kept, kept_by_hand = [], [], []
+    for seed in range(3):
+        X = references(seed)
+        model = SequentialNMF(8, max_iter=1000, random_state=0).fit(X)
+        curves.append(model.fractional_residual_variance_)
+        kept.append(model.persistence_)
+        curve, persistence = by_multiplicative_updates(X, 8, 300, seed)
+        kept_by_hand.append(persistence)
+        assert (curves[-1] <= 1.01 * curve).all()
+    assert (np.diff(curves, axis=1) < 0).all()
+    assert np.median(curves, axis=0)[-1] < 1e-3
+    assert np.median(kept, axis=0).min() > 0.9
+    assert np.mean(kept) > max(0.93, np.mean(kept_by_hand) - 0.02)
+
+
+def test_the_updates_of_the_paper_keep_components():
+    """Medians over ten draws of images with wide parts.
 
     The smallest cosine of an old component when one is added: 0.91, then 0.974, 0.979, 0.99 and
     more. Residual variances 0.49, 0.15, 0.049, 0.018, 0.0074, 0.0032, 0.0010 and 0.0006.
     """
-    models = [
-        SequentialNMF(8, solver="mu", max_iter=1000, random_state=0).fit(references(seed))
-        for seed in range(10)
-    ]
+    images = [references(seed, 0.75, 2, 6, 0.003) for seed in range(10)]
+    how = {"solver": "mu", "max_iter": 1000, "random_state": 0}
+    models = [SequentialNMF(8, **how).fit(X) for X in images]
     curves = np.array([model.fractional_residual_variance_ for model in models])
     kept = np.median([model.persistence_ for model in models], axis=0)
     assert kept[1] >= 0.9
@@ -55,17 +83,6 @@ def test_components_stay_and_residual_variance_falls():
     assert (
         np.median(curves, axis=0) <= [0.5, 0.16, 0.062, 0.026, 0.012, 0.0072, 0.0039, 0.0013]
     ).all()
-
-
-def test_coordinate_descent_leaves_less_and_moves_more():
-    """Never above multiplicative updates, written by hand; medians of cosines are above 0.89."""
-    models = [SequentialNMF(8, max_iter=1000, random_state=0).fit(references(n)) for n in range(3)]
-    for seed, model in enumerate(models):
-        by_hand = by_multiplicative_updates(references(seed), 8, 300, seed)
-        curve = model.fractional_residual_variance_
-        assert (curve <= 1.01 * by_hand).all()
-        assert (np.diff(curve) < 0).all()
-    assert np.median([model.persistence_ for model in models], axis=0).min() > 0.89
 
 
 def star_with_disk(seed):
