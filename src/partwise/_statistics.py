@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
 from partwise import kernels
 from partwise.data import Data
+from partwise.penalties import Penalty
 
 __all__ = ["Entries", "Normal", "Quadratics", "Split", "Statistics", "halves_of_quadratic"]
 
@@ -46,6 +47,13 @@ class Normal:
         size = kernels.inner(np.abs(step), np.abs(self.cross))
         slope = kernels.inner(before @ self.gram - self.cross, step)
         return slope + 0.5 * kernels.inner(step.T @ step, self.gram), size
+
+    def penalized(self, obeyed: Sequence[Penalty]) -> Normal:
+        """Return the quadratic with linear and quadratic penalties added."""
+        gram, cross = self.gram, self.cross
+        for penalty in obeyed:
+            gram, cross = penalty.shift(gram, cross)
+        return Normal(gram, cross)
 
     def times(self, weight: float) -> Normal:
         """Return the quadratic times a weight."""
@@ -122,6 +130,14 @@ class Entries:
     slope: np.ndarray
     curve: float
     of_loss: np.ndarray | None = None
+
+    def penalized(self, obeyed: Sequence[Penalty]) -> Self:
+        """Return the entries with penalties that shift every row's quadratic by the same."""
+        none = np.zeros((1, self.slope.shape[1]), self.slope.dtype)
+        gram, cross = np.zeros((1, 1), none.dtype), none
+        for penalty in obeyed:
+            gram, cross = penalty.shift(gram, cross)
+        return replace(self, slope=self.slope - cross, curve=float(gram[0, 0]))
 
 
 @dataclass

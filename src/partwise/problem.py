@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import copy
+import itertools
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -189,7 +190,7 @@ class Problem:
         update : callable
             ``update(name, rows, F, statistics, free)`` changes the rows F of a factor in
             place; the statistics are those of these rows, penalties included. One with a method
-            ``whole(name, led, normal, free, pieces, judge=…, once=…)`` is asked for all rows first.
+            ``whole(name, led, normal, free, pieces, judge=…, …)`` is asked for all rows first.
         kind : {"normal", "split", "entries"}
             The statistics that the update needs.
 
@@ -212,11 +213,8 @@ class Problem:
                 return self._sweep_close_blocks(update, remaining[1])
             known, ahead = self._sweep_blocks(update, kind, *remaining[1:2])
             remaining = remaining[1:]
-        elif kind == "normal" and (ahead := self._sweep_once(update)) is not None:
-            remaining = remaining[1:]
-        for name in remaining:
-            known = self._move(name, update, kind, ahead, judge=name == remaining[-1])
-            ahead = None
+        for name, then in itertools.zip_longest(remaining, remaining[1:]):
+            known, ahead = self._move(name, update, kind, ahead, judge=then is None, then=then)
         return None if known is None else self.objective_from(self.free[-1], known, kind)
 
     def _majorized(self) -> Problem:
@@ -234,23 +232,30 @@ class Problem:
         return above
 
     def _move(
-        self, name: str, update: Update, kind: str, plain: Any = None, *, judge: bool = False
-    ) -> float | None:
-        # Update one factor; ``plain`` are its statistics, where they are there already;
-        # ``judge``: return the part of the objective that depends on it, if that is known.
+        self,
+        name: str,
+        update: Update,
+        kind: str,
+        plain: Any = None,
+        *,
+        judge: bool = False,
+        then: str | None = None,
+    ) -> tuple[float | None, Any]:
+        # Update one factor; ``plain`` are its statistics, or their Gram matrix, where known already;
+        # ``judge``: return the part of the objective that depends on it, if that is known. Also
+        # returns what is known of the factor that moves ``then``.
+        shared, plain = (plain, None) if isinstance(plain, np.ndarray) else (None, plain)
         led: Any = self.led_by(name, kind)
         if plain is None and led is None:
             plain = self._summed_up(name, "quadratics" if kind == "entries" else kind)
         F, obeyed, free = self.factors[name], self.penalties[name], self.free_entries(name)
         if plain is None:
-            shared, pieces = led._shared(kind), led._pieces(kind)
+            shared, pieces = led._shared(kind) if shared is None else shared, led._pieces(kind)
             whole = getattr(update, "whole", None) if kind in ("normal", "entries") else None
             if whole is not None:
-                added = np.zeros((1, F.shape[1]), F.dtype)
-                known = Normal(shared, added) if kind == "normal" else led._plain(kind, shared)
-                worth = whole(name, led, self.penalized(name, known), free, pieces, judge=judge)
-                if worth is not None:
-                    return float(sum(worth))
+                moved = self._move_whole(name, whole, kind, shared, judge=judge, then=then)
+                if moved is not None:
+                    return moved
         else:
             pieces = spans(len(F), 20.0 * F.shape[1] ** 2)
 
@@ -266,7 +271,30 @@ class Problem:
             return stats.value(F[rows]) if judge and isinstance(stats, Normal) else value
 
         values = each(piece, pieces)
-        return None if None in values else float(sum(values))  # type: ignore[arg-type]
+        return None if None in values else float(sum(values)), None  # type: ignore[arg-type]
+
+    def _move_whole(
+        self, name: str, whole: Any, kind: str, shared: Any, *, judge: bool, then: str | None
+    ) -> tuple[float, Any] | None:
+        # As `_move`, for all rows in one call. What the factor that moves then needs is summed up
+        # from the fresh rows: its Gram matrix, and its cross products where that spares a pass.
+        led: Any = self.led_by(name, kind)
+        (dimension, k), dtype = self.factors[name].shape, self.factors[name].dtype
+        height = self._at_once(name) if then and kind == "normal" else 0
+        pieces = led._pieces(kind)
+        if height:
+            pieces = even_spans(dimension, min(PIECES, dimension // height))
+        few = self.model.plain and len(pieces) * k < dimension  # or sums are large
+        above = len(self.factors[then]) if then and height else 0
+        counted = then is not None and kind == "normal" and (few or height > 0)
+        sums = np.empty((len(pieces), above + k, k), dtype) if counted else None
+        known = Normal(shared, np.zeros((1, k), dtype)) if kind == "normal" else None
+        how = (self.penalized(name, known or led._plain(kind, shared)), self.free_entries(name))
+        worth = whole(name, led, *how, pieces, judge=judge, sums=sums, height=height)
+        if worth is None or sums is None:
+            return None if worth is None else (float(sum(worth)), None)
+        total = sums.sum(axis=0)
+        return float(sum(worth)), Normal(total[above:], total[:above]) if height else total
 
     def objective_from(self, name: str, moved: float, kind: str, *, swept: bool = True) -> float:
         """Return the penalized objective, from the part of it that depends on one factor.
@@ -318,7 +346,7 @@ class Problem:
                 place = slice(start + inside.start, start + inside.stop)
                 return update(name, place, *rest)
 
-            value = part._move(first, shifted, kind)
+            value = part._move(first, shifted, kind)[0]
             values.append(part._loss_by_blocks() if close else value)
             if then is not None:
                 fresh = part.statistics(then, needed)
@@ -357,24 +385,6 @@ class Problem:
             return 0
         led = self.led_by(name, "normal")
         return 0 if led is None else led.data.rows_at_once(self.model.n_components)
-
-    def _sweep_once(self, update: Update) -> Normal | None:
-        # Move the first factor; return the quadratic of the second one, summed up from the fresh
-        # rows while their part of X is in the cache. Or None, where nothing has moved.
-        name, then = self.free[0], self.free[-1]
-        height, whole = self._at_once(name), getattr(update, "whole", None)
-        led: Any = self.led_by(name, "normal")
-        if not height or whole is None:
-            return None
-        F, dimension = self.factors[name], len(self.factors[then])
-        pieces = even_spans(len(F), min(PIECES, len(F) // height))
-        sums = np.empty((len(pieces), dimension + F.shape[1], F.shape[1]), F.dtype)
-        none = np.zeros((1, F.shape[1]), F.dtype)
-        how = (self.penalized(name, Normal(led._shared("normal"), none)), self.free_entries(name))
-        if whole(name, led, *how, pieces, judge=False, once=(height, sums)) is None:
-            return None
-        total = sums.sum(axis=0)
-        return Normal(total[dimension:], total[:dimension])
 
     def prox(self, name: str, step: float, F: np.ndarray) -> np.ndarray:
         """Return the proximal point of F under those penalties of a factor that are not smooth."""
@@ -444,18 +454,8 @@ class Problem:
     ) -> Any:
         """Return statistics of a factor with its penalties, or others, folded in."""
         obeyed = self.penalties[name] if obeyed is None else obeyed
-        if isinstance(plain, Normal):
-            gram, cross = plain.gram, plain.cross
-            for penalty in obeyed:
-                gram, cross = penalty.shift(gram, cross)
-            return Normal(gram, cross)
-        if isinstance(plain, Entries):
-            # Penalties that shift a quadratic by the same amount in every row.
-            none = np.zeros((1, plain.slope.shape[1]), plain.slope.dtype)
-            gram, cross = np.zeros((1, 1), none.dtype), none
-            for penalty in obeyed:
-                gram, cross = penalty.shift(gram, cross)
-            return replace(plain, slope=plain.slope - cross, curve=float(gram[0, 0]))
+        if not isinstance(plain, Split):
+            return plain.penalized(obeyed)
         slopes = slopes_of(self.factors[name] if F is None else F, obeyed)
         return Split(plain.negative, plain.loss_positive, slopes)
 

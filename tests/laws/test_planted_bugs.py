@@ -187,10 +187,13 @@ def no_projection(patch):
         F[...] = C @ np.linalg.pinv(G)
 
     def wrong_as_a_whole(X, turned, A, F, G, *rest):
-        values, counter = rest[-2:]
-        C = (X.T if turned else X) @ A
+        sums, _, values, counter = rest[-4:]
+        X = X.T if turned else X
+        C = X @ A
         if counter[0] == 0:
             F[...] = C @ np.linalg.pinv(G)
+            sums[:1] = np.concatenate((X.T @ F, F.T @ F))[-sums.shape[1] :]
+            sums[1:] = 0
             values[:] = 0
             values[0] = Normal(G, C).value(F)
         counter += 1

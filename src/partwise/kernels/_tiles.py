@@ -24,6 +24,7 @@ __all__ = [
     "add_squares_down",
     "add_turned_tile",
     "tile_bytes",
+    "tile_of",
     "write_half_tile",
     "write_left_tile",
     "write_residual_tiles",
@@ -38,6 +39,17 @@ COLUMNS = 2  # vectors
 def tile_bytes() -> int:
     """Return the bytes of a row of a tile."""
     return COLUMNS * REGISTERS.bytes
+
+
+@intrinsic
+def tile_of(typingctx: Any, A: Any) -> Any:
+    """Return the columns of a tile in the dtype of an array, which the compiler knows."""
+
+    def emit(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        columns = 8 * tile_bytes() // signature.args[0].dtype.bitwidth
+        return ir.Constant(ir.IntType(64), columns)
+
+    return types.int64(A), emit
 
 
 class _Tile(_Lines):

@@ -6,7 +6,14 @@ import numpy as np
 
 from partwise.kernels._compile import compiled
 from partwise.kernels._rows import room_for
-from partwise.kernels._tiles import ROWS, add_turned_tile, tile_bytes, write_half_tile, write_tile
+from partwise.kernels._tiles import (
+    ROWS,
+    add_turned_tile,
+    tile_bytes,
+    tile_of,
+    write_half_tile,
+    write_tile,
+)
 
 __all__ = ["along_rows", "dense_product", "gram", "narrow_product", "pack_rows", "turned_product"]
 
@@ -14,8 +21,9 @@ TILE = tile_bytes()
 # What is used again and again between two reads of X, in bytes: it stays in a core's cache.
 PANEL = 2**17
 STRETCH = 1024  # columns of X for a tile
-# On machines without long vectors BLAS is as fast for more columns than these.
-NARROW = 16 if TILE < 128 else 1024
+TALL = 4 * ROWS  # rows of X that meet the same columns of A one after the other
+# BLAS is as fast for more columns than these, the earlier the shorter the vectors are.
+NARROW = {128: 1024, 64: 100}.get(TILE, 16)
 SMALL = 2**13  # entries, where a call costs more than the product
 
 
@@ -56,20 +64,16 @@ def gram(F: np.ndarray) -> np.ndarray:
     return out
 
 
-@compiled()
-def _put_tile(S, X, start, first, panel, count, half):  # type: ignore[no-untyped-def]
-    if half:
-        write_half_tile(S, X, start, first, panel, count)
-    else:
-        write_tile(S, X, start, first, panel, count)
-
-
 @compiled(error_model="numpy")
 def pack_rows(P, A, first, count):  # type: ignore[no-untyped-def]
     """Write so many rows of A (rows, k) from ``first`` on into P (parts, rows, tile)."""
-    tile = P.shape[2]
-    for p in range(count):
-        for l in range(A.shape[1]):
+    tile, k = tile_of(A), A.shape[1]
+    for part in range(k // tile):
+        for p in range(count):
+            for c in range(tile):  # a number that the compiler knows
+                P[part, p, c] = A[first + p, part * tile + c]
+    for l in range(k // tile * tile, k):
+        for p in range(count):
             P[l // tile, p, l % tile] = A[first + p, l]
 
 
@@ -82,33 +86,39 @@ def narrow_product(X, A, out):  # type: ignore[no-untyped-def]
     """
     rows, columns = X.shape
     k = A.shape[1]
-    tile = TILE // A.itemsize
+    if rows < ROWS:
+        for i in range(rows):
+            for l in range(k):
+                out[i, l] = 0
+            for j in range(columns):
+                for l in range(k):
+                    out[i, l] += X[i, j] * A[j, l]
+        return
+    tile = tile_of(A)
     height = min(columns, STRETCH)
     parts = (k + tile - 1) // tile
     S = room_for(ROWS * tile, A).reshape(ROWS, tile)
     P = room_for(parts * height * tile, A).reshape(parts, height, tile)
-    few = np.zeros((ROWS, columns if rows < ROWS else 0), A.dtype)
-    for i in range(rows):
-        for l in range(k):
-            out[i, l] = 0
-        for j in range(few.shape[1]):
-            few[i, j] = X[i, j]
     for first in range(0, columns, height):
         count = min(height, columns - first)
         pack_rows(P, A, first, count)
-        for done in range(0, rows, ROWS):
-            # The last tile begins earlier, over rows that are done.
-            start = max(0, min(done, rows - ROWS))
-            for part in range(len(P)):
+        for block in range(0, rows, TALL):
+            for part in range(parts):
                 l = part * tile
                 half = k - l <= tile // 2
-                if rows < ROWS:
-                    _put_tile(S, few, start, first, P[part], count, half)
-                else:
-                    _put_tile(S, X, start, first, P[part], count, half)
-                for r in range(done - start, min(ROWS, rows - start)):
-                    for c in range(min(tile, k - l)):
-                        out[start + r, l + c] += S[r, c]
+                for done in range(block, min(block + TALL, rows), ROWS):
+                    # The last tile begins earlier, over rows that are done.
+                    start = min(done, rows - ROWS)
+                    if half:
+                        write_half_tile(S, X, start, first, P[part], count)
+                    else:
+                        write_tile(S, X, start, first, P[part], count)
+                    for r in range(done - start, min(ROWS, rows - start)):
+                        for c in range(min(tile, k - l)):
+                            if first == 0:
+                                out[start + r, l + c] = S[r, c]
+                            else:
+                                out[start + r, l + c] += S[r, c]
 
 
 @compiled(error_model="numpy")
@@ -121,7 +131,7 @@ def turned_product(X, A, out, symmetric):  # type: ignore[no-untyped-def]
     """
     rows, columns = X.shape
     k = A.shape[1]
-    tile = TILE // A.itemsize
+    tile = tile_of(A)
     width = max(1, min(columns + tile - 1, PANEL // (k * A.itemsize)) // tile) * tile
     # One more tile, since rows of T at a distance of a power of two share a place in the cache.
     T = room_for(k * (width + tile), A).reshape(k, width + tile)

@@ -58,6 +58,7 @@ def descend_dense(  # type: ignore[no-untyped-def]
         weight = W.dtype.type(pace[ACTIVE])
         extrapolate(H.reshape(-1), kept.reshape(-1), weight, False, False)
         turned_product(H, H, G, True)
+        put(accepted.reshape(-1), W.reshape(-1))
         # Products and sweeps are called from here, since each function between them and this
         # one would have them compiled once more.
         if turned:
@@ -82,8 +83,6 @@ def descend_dense(  # type: ignore[no-untyped-def]
             put(W.reshape(-1), accepted.reshape(-1))
             put(solved.reshape(-1), accepted.reshape(-1))
             put(H.reshape(-1), kept.reshape(-1))
-        else:
-            put(accepted.reshape(-1), W.reshape(-1))
         place = first + 1 + n
         history[place] = pace[OBJECTIVE]
         before = history[max(0, place - WINDOW)]

@@ -22,7 +22,10 @@ __all__ = ["sweep_dense_rows", "sweep_sparse_rows"]
 @compiled(inline="always")  # a function of its own would have all that it calls compiled once more
 def _move(C, a, b, F, G, offset, free, order, limits, before, weight, judge, own):  # type: ignore[no-untyped-def]
     # Sweeps over some rows, whose products with X are C; returns what they are worth, if asked.
-    f, value = F[a:b], 0.0
+    f, value, (accepted, solved) = F[a:b], 0.0, before
+    for i in range(f.shape[0] if len(accepted) > 0 else 0):
+        for l in range(f.shape[1]):
+            accepted[a + i, l] = f[i, l]
     for i in range(f.shape[0]):
         for l in range(f.shape[1]):
             C[i, l] += offset[l]
@@ -31,26 +34,22 @@ def _move(C, a, b, F, G, offset, free, order, limits, before, weight, judge, own
     if judge:
         turned_product(f, f, own, True)
         value = 0.5 * inner_rows(own, G) - inner_rows(f, C)
-    if before.shape[0] > 0:
-        extrapolate(f.reshape(-1), before[a:b].reshape(-1), weight, False, True)
+    if len(solved) > 0:
+        extrapolate(f.reshape(-1), solved[a:b].reshape(-1), weight, False, True)
     return value
 
 
-@compiled(error_model="numpy")
-def _add_products(X, turned, a, b, F, fresh, own, total):  # type: ignore[no-untyped-def]
-    # Add ``Xᵀ F`` and below it ``Fᵀ F``, of some rows, to ``total``.
-    if turned:
-        narrow_product(X[:, a:b], F[a:b], fresh)
-    else:
-        turned_product(X[a:b], F[a:b], fresh, False)
-    turned_product(F[a:b], F[a:b], own, True)
-    columns, k = fresh.shape
-    for j in range(columns):
-        for l in range(k):
-            total[j, l] += fresh[j, l]
-    for j in range(k):
-        for l in range(k):
-            total[columns + j, l] += own[j, l]
+@compiled(inline="always")
+def _add(total, part):  # type: ignore[no-untyped-def]
+    for j in range(part.shape[0]):
+        for l in range(part.shape[1]):
+            total[j, l] += part[j, l]
+
+
+@compiled(inline="always")
+def _add_gram(f, own, total):  # type: ignore[no-untyped-def]
+    turned_product(f, f, own, True)
+    _add(total[len(total) - len(own) :], own)
 
 
 @compiled(error_model="numpy")
@@ -62,19 +61,20 @@ def sweep_dense_rows(  # type: ignore[no-untyped-def]
 
     X (rows, columns), or if ``turned`` its transpose, read along its rows; A (columns, k); G (k,
     k) is the Gram matrix and ``offset`` (k,) what penalties add to each row of the cross
-    products. ``limits`` holds the sweeps and the share of `coordinate_sweeps`. Afterwards F is
-    extrapolated by ``weight`` along its move from ``before``, unless that has no rows. Pieces of
-    rows end at ``ends``; where ``values`` is of their number it gets the quadratic of each.
+    products. ``limits`` holds the sweeps and the share of `coordinate_sweeps`. ``before`` are two
+    arrays: the first one gets F as it was; afterwards F is extrapolated by ``weight`` along its
+    move from the second one. Nothing of that is done where they have no rows. Pieces of rows end
+    at ``ends``; where ``values`` is of their number it gets the quadratic of each.
     ``counter`` (1,) starts at 0 and is shared by all threads.
 
-    With ``sums`` (pieces, columns + k, k) each piece goes by ``height`` rows, whose ``Xᵀ F``, and
-    below it ``Fᵀ F``, are summed up there from F as it is left, while their part of X is still in
-    the cache.
+    With ``sums`` (pieces, k, k) that gets ``Fᵀ F`` of each piece from F as it is left. With one of
+    (pieces, columns + k, k) each piece goes by ``height`` rows, whose ``Xᵀ F`` is summed up above
+    ``Fᵀ F`` while their part of X is still in the cache.
 
     Cost O(rows · columns · k).
     """
     k = F.shape[1]
-    once = len(sums) > 0
+    counted, once = len(sums) > 0, sums.shape[1] > k
     most = min(height, longest_piece(ends)) if once else longest_piece(ends)
     room, own = np.empty((most, k), F.dtype), np.empty((k, k), F.dtype)
     fresh = np.empty((len(A) if once else 0, k), F.dtype)
@@ -83,7 +83,7 @@ def sweep_dense_rows(  # type: ignore[no-untyped-def]
         if number >= len(ends) - 1:
             return
         value = 0.0
-        if once:
+        if counted:
             sums[number] = 0
         for a in range(ends[number], ends[number + 1], most):
             b = min(a + most, ends[number + 1])
@@ -95,7 +95,13 @@ def sweep_dense_rows(  # type: ignore[no-untyped-def]
             judge = len(values) > 0
             value += _move(C, a, b, F, G, offset, free, order, limits, before, weight, judge, own)
             if once:
-                _add_products(X, turned, a, b, F, fresh, own, sums[number])
+                if turned:
+                    narrow_product(X[:, a:b], F[a:b], fresh)
+                else:
+                    turned_product(X[a:b], F[a:b], fresh, False)
+                _add(sums[number], fresh)
+            if counted:
+                _add_gram(F[a:b], own, sums[number])
         if len(values) > 0:
             values[number] = value
 
@@ -114,11 +120,12 @@ def sweep_sparse_rows(  # type: ignore[no-untyped-def]
     limits,
     before,
     weight,
+    sums,
     ends,
     values,
     counter,
 ):
-    """Do as `sweep_dense_rows` for X in compressed rows."""
+    """Do as `sweep_dense_rows` for X in compressed rows, with ``sums`` (pieces, k, k) or empty."""
     k = F.shape[1]
     room, own = np.empty((longest_piece(ends), k), F.dtype), np.empty((k, k), F.dtype)
     while True:
@@ -131,3 +138,6 @@ def sweep_sparse_rows(  # type: ignore[no-untyped-def]
         value = _move(C, a, b, F, G, offset, free, order, limits, before, weight, judge, own)
         if judge:
             values[number] = value
+        if len(sums) > 0:
+            sums[number] = 0
+            _add_gram(F[a:b], own, sums[number])

@@ -254,6 +254,7 @@ class _Sweeps:
     def __call__(
         self, name: str, rows: slice, F: np.ndarray, normal: Any, free: np.ndarray
     ) -> float | None:
+        self.state.leave(name, rows, F)
         if isinstance(normal, Entries):
             return self._entry_by_entry(name, rows, F, normal, free)
         if name in self.problem.signed:
@@ -298,15 +299,16 @@ class _Sweeps:
         pieces: list[slice],
         *,
         judge: bool,
-        once: tuple[int, np.ndarray] | None = None,
+        sums: np.ndarray | None = None,
+        height: int = 1,
     ) -> np.ndarray | None:
         """Move all rows, or return None where that is not served.
 
         Returns the quadratic of each piece, of none unless ``judge`` asks for it, or half the
         squares that are left of known entries. A `Normal` has the Gram matrix, and in its cross
-        products only what penalties add. ``once`` holds how many rows of X are looked at twice, and
-        where the cross products and the Gram matrix of each piece of moved rows go, (pieces,
-        columns + k, k).
+        products only what penalties add. ``sums`` (pieces, k, k) gets the Gram matrix of each piece
+        of moved rows; one of (pieces, columns + k, k) their cross products above it, ``height``
+        rows of X being looked at twice at a time.
         """
         product = led.model.as_product(led.factors)
         if product is None or self.exact or name in self.problem.signed:
@@ -315,7 +317,8 @@ class _Sweeps:
             return self._listed(name, product[0], normal, free, pieces, judge=judge)
         F, A = product
         data: Any = led.data
-        before = self.state.solved.get(name, F[:0])
+        before = tuple(kept.get(name, F[:0]) for kept in (self.state.accepted, self.state.solved))
+        sums = np.empty((0, 0, 0), F.dtype) if sums is None else sums
         how: tuple[Any, ...] = (
             A, F, normal.gram, normal.cross[0], free, self.order, self.limits(name), before,
             F.dtype.type(self.state.active),
@@ -325,10 +328,10 @@ class _Sweeps:
             sweep = kernels.sweep_sparse_rows
         elif isinstance(data, Dense) and (rows := kernels.along_rows(data.array, A)) is not None:
             sides, sweep = list(rows), kernels.sweep_dense_rows
-            how = (*how, *(once or (1, np.empty((0, 0, 0), F.dtype))))
+            how = (*how, height)
         else:
             return None
-        return in_pieces(sweep, (*sides, *how), pieces, np.empty(len(pieces) if judge else 0))
+        return in_pieces(sweep, (*sides, *how, sums), pieces, np.empty(len(pieces) if judge else 0))
 
     def _listed(
         self,
@@ -344,6 +347,7 @@ class _Sweeps:
         if not self.problem.data.is_sparse:
             return None
         how = (free, self.order, self.limits(name))
+        state.leave(name, slice(None), F)
         rest = (state.solved.get(name, F[:0]), state.active, pieces)
         if state.searching:
             return search_rows(F, entries, how, *rest)

@@ -247,7 +247,8 @@ def _descend(
             several = [problem.objective() if objective is None else objective]
         now, before = time.perf_counter() - begin, seconds[-1]
         history += several
-        seconds += np.linspace(before, now, len(several) + 1)[1:].tolist()
+        share = (now - before) / len(several)
+        seconds += [before + share * n for n in range(1, len(several))] + [now]
         if told_to_stop():
             verdict = _Verdict(False, "stopped by the callback")
         elif state.done is not None:

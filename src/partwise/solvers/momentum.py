@@ -140,6 +140,11 @@ class Momentum(State):
         before[0][...] *= part
         before[1][...] /= part
 
+    def leave(self, name: str, rows: slice, F: np.ndarray) -> None:
+        """Remember rows of another factor, which are about to be updated."""
+        if name in self.accepted:
+            self.accepted[name][rows] = F
+
     def follow(self, name: str, rows: slice, F: np.ndarray) -> None:
         """Extrapolate rows of another factor, which were just updated."""
         if name in self.solved:
@@ -162,7 +167,4 @@ class Momentum(State):
                 problem.factors[name][...] = place
                 self.solved[name][...] = place
             problem.factors[problem.free[-1]][...] = self.kept
-        else:
-            for name, place in self.accepted.items():
-                place[...] = problem.factors[name]
         return float(self.pace[places.OBJECTIVE])

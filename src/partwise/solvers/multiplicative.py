@@ -96,6 +96,7 @@ class MultiplicativeUpdate(Solver):
         state.begin(problem)
 
         def update(name: str, rows: slice, F: np.ndarray, split: Split, free: np.ndarray) -> None:
+            state.leave(name, rows, F)
             move(F, split, powers, np.full(len(F), state.floors[name], F.dtype), free)
             state.follow(name, rows, F)
 
@@ -113,6 +114,7 @@ class MultiplicativeUpdate(Solver):
         }
 
         def update(name: str, rows: slice, F: np.ndarray, normal: Normal, free: np.ndarray) -> None:
+            state.leave(name, rows, F)
             how = (F.dtype.type(state.floors[name]), repeats[name], state.active > 0)
             kernels.multiplicative_steps(F, normal.gram, normal.cross, free, *how)
             state.follow(name, rows, F)

@@ -96,6 +96,7 @@ class RationalDescent(Solver):
         def update(
             name: str, rows: slice, F: np.ndarray, entries: Entries, free: np.ndarray
         ) -> float:
+            state.leave(name, rows, F)
             data: Any = entries.data
             judge = name == problem.free[-1]  # the objective is that after the last factor
             how = (entries.slope.astype(F.dtype), entries.curve, free, repeats, floor)
