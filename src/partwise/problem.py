@@ -241,7 +241,7 @@ class Problem:
         judge: bool = False,
         then: str | None = None,
     ) -> tuple[float | None, Any]:
-        # Update one factor; ``plain`` are its statistics, or their Gram matrix, where known already;
+        # Update one factor; ``plain`` are its statistics, or their Gram matrix, if known already;
         # ``judge``: return the part of the objective that depends on it, if that is known. Also
         # returns what is known of the factor that moves ``then``.
         shared, plain = (plain, None) if isinstance(plain, np.ndarray) else (None, plain)
@@ -280,7 +280,7 @@ class Problem:
         # from the fresh rows: its Gram matrix, and its cross products where that spares a pass.
         led: Any = self.led_by(name, kind)
         (dimension, k), dtype = self.factors[name].shape, self.factors[name].dtype
-        height = self._at_once(name) if then and kind == "normal" else 0
+        height = self.rows_at_once(name) if then and kind == "normal" else 0
         pieces = led._pieces(kind)
         if height:
             pieces = even_spans(dimension, min(PIECES, dimension // height))
@@ -375,11 +375,11 @@ class Problem:
     def lead_by_long_side(self) -> None:
         """Let the factor of the longer side move first, where X need be read only once then."""
         first = max(self.free, key=lambda name: len(self.factors[name]))
-        if first != self.free[0] and self._at_once(first):
+        if first != self.free[0] and self.rows_at_once(first):
             self.free = (first, *(name for name in self.free if name != first))
 
-    def _at_once(self, name: str) -> int:
-        # How many rows to look at twice at a time when that factor moves, and then the other one.
+    def rows_at_once(self, name: str) -> int:
+        """Return how many rows of X to look at twice at a time as that factor moves, or 0."""
         whole = self.quadratic and not (self.data.is_sparse or self.signed)
         if not (whole and self.model.plain and len(self.free) == 2):
             return 0

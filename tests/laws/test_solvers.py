@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from partwise import NMF, init, losses, penalties
+from partwise import NMF, _threads, init, losses, penalties
 from partwise._errors import UnsupportedCombinationError
 from partwise.data import as_data
 from partwise.init import make_start
@@ -599,9 +599,15 @@ def test_the_loop_stops_when_told():
         ((64, 64), 17, 0.0, 0.0),  # close fits, whose objective is not known from products
         ((7, 5), 3, 0.0, 1e-3),
         ((1, 9), 1, 0.1, 1e-4),
+        ((1100, 500), 33, 0.3, 1e-4),  # several pieces of both factors
+        ((150, 3000), 50, 0.3, 1e-4),
     ],
 )
-def test_iterations_in_one_call_are_those_of_single_steps(shape, k, noise, tol, order, dtype):
+@pytest.mark.parametrize("threads", [1, 3])
+def test_iterations_in_one_call_are_those_of_single_steps(
+    shape, k, noise, tol, threads, order, dtype, monkeypatch
+):
+    monkeypatch.setattr(_threads, "_allowance", lambda: threads)
     rng = np.random.default_rng(1)
     X = rng.random((shape[0], k)) @ rng.random((k, shape[1])) + noise * rng.random(shape)
     data = as_data(np.asarray(X, dtype, order))
@@ -610,7 +616,9 @@ def test_iterations_in_one_call_are_those_of_single_steps(shape, k, noise, tol, 
         model = Bilinear(k)
         factors = make_start(data, model, "random", np.random.default_rng(0))[1]
         problem = Problem(data, model, losses.Frobenius(), factors=factors)
-        together = run(problem, ALL_SOLVERS["cd"], tol=tol, max_iter=130, callback=callback)
+        with _threads.one_pool():
+            most = 130 if data.size < 10_000 else 23
+            together = run(problem, ALL_SOLVERS["cd"], tol=tol, max_iter=most, callback=callback)
         found.append(together)
     one, other = found
     for name, F in one.factors.items():

@@ -10,7 +10,7 @@ from numba.extending import intrinsic
 
 from partwise.kernels._compile import compiled
 
-__all__ = ["longest_piece", "take"]
+__all__ = ["add_to", "longest_piece", "take"]
 
 
 @intrinsic
@@ -22,6 +22,21 @@ def take(typingctx: Any, counter: Any) -> Any:
         return builder.atomic_rmw("add", array.data, ir.Constant(ir.IntType(64), 1), "monotonic")
 
     return types.int64(counter), emit
+
+
+@intrinsic
+def add_to(typingctx: Any, numbers: Any, index: Any, amount: Any) -> Any:
+    """Return an entry of int64 numbers and add to it, as one step, for all threads to see.
+
+    Who sees the sum also sees what was written before it.
+    """
+
+    def emit(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        array = context.make_array(signature.args[0])(context, builder, values[0])
+        place = builder.gep(array.data, [values[1]])
+        return builder.atomic_rmw("add", place, values[2], "acq_rel")
+
+    return types.int64(numbers, types.int64, types.int64), emit
 
 
 @compiled()

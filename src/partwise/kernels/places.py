@@ -6,13 +6,18 @@ __all__ = [
     "ACTIVE",
     "BEFORE",
     "BOUND",
+    "DONE",
+    "ENDED",
     "FEW",
+    "GATE",
     "ITERATION",
     "OBJECTIVE",
+    "OPEN",
     "PLAIN",
     "RESTING",
     "SIZE",
     "SLACK",
+    "TICKETS",
     "WEIGHT",
     "WINDOW",
 ]
@@ -22,6 +27,11 @@ __all__ = [
 # that are not extrapolated, the lowest objective, and by how much of itself rounding may raise it.
 WEIGHT, BOUND, BEFORE, ACTIVE, RESTING, ITERATION, PLAIN, OBJECTIVE, SLACK = range(9)
 SIZE = 9
+
+# Of threads that work by tickets: how many were taken, how many are let in, how many are done, and
+# whether there is an end. Each has a line of memory for itself.
+TICKETS, OPEN, DONE, ENDED = range(0, 64, 16)
+GATE = 64
 
 # The objective is compared with that of so many iterations ago: a single iteration of an
 # extrapolated method may be slow by chance.

@@ -1,17 +1,35 @@
-"""Several iterations in one call, for problems so small that calls would take the time."""
+"""Several iterations in one call, of problems so small that calls would take much of the time.
+
+Several threads make the same call side by side. They take pieces of rows by tickets, which are
+handed out in the order of the work: the rows of one factor, then those of the other, and so on.
+Whoever is done with the last piece of a factor does what is to be done once and lets the next
+tickets in. So no thread needs another one to come: one that is late finds the work done.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 
 from partwise.kernels._compile import compiled
+from partwise.kernels._pieces import add_to, longest_piece
 from partwise.kernels._rows import put
 from partwise.kernels.dense import narrow_product, turned_product
 from partwise.kernels.extrapolation import extrapolate
 from partwise.kernels.pace import nothing_new, set_out, settle
-from partwise.kernels.places import ACTIVE, ITERATION, OBJECTIVE, PLAIN, WINDOW
+from partwise.kernels.places import (
+    ACTIVE,
+    DONE,
+    ENDED,
+    ITERATION,
+    OBJECTIVE,
+    OPEN,
+    PLAIN,
+    TICKETS,
+    WINDOW,
+)
 from partwise.kernels.quadratic import coordinate_sweeps
 from partwise.kernels.reductions import inner_rows
+from partwise.kernels.waiting import wait_for_turn
 
 __all__ = ["descend_dense"]
 
@@ -23,69 +41,116 @@ def _clip(F):  # type: ignore[no-untyped-def]
             F[i, l] = max(F[i, l], F.dtype.type(0))
 
 
+@compiled()
+def _add_up(total, parts):  # type: ignore[no-untyped-def]
+    put(total.reshape(-1), parts[0].reshape(-1))
+    for number in range(1, len(parts)):
+        for j in range(total.shape[0]):
+            for l in range(total.shape[1]):
+                total[j, l] += parts[number, j, l]
+
+
+@compiled(error_model="numpy")
+def _judge(n, factors, memory, pace, values, squares, history, done, rule, found):  # type: ignore[no-untyped-def]
+    # After the n-th iteration: keep or undo it, and return whether another one comes. ``found`` is
+    # as in `descend_dense`.
+    W, H = factors
+    accepted, solved, kept = memory
+    half, least = squares
+    moved = 0.0
+    for number in range(len(values)):
+        moved += values[number]
+    objective = half + moved
+    found[0], found[1] = n, moved
+    if objective < least * half:
+        return False
+    if settle(pace, objective):
+        put(W.reshape(-1), accepted.reshape(-1))
+        put(solved.reshape(-1), accepted.reshape(-1))
+        put(H.reshape(-1), kept.reshape(-1))
+    first = min(done, WINDOW)  # the place in ``history`` of the iteration that is done
+    place = first + 1 + n
+    history[place] = pace[OBJECTIVE]
+    found[0], found[1] = n + 1, 0.0
+    before = history[max(0, place - WINDOW)]
+    next_check, limits = rule
+    goes_on = nothing_new(before, history[place], done + 1 + n, next_check, limits)
+    return goes_on and place + 1 < len(history)
+
+
 @compiled(error_model="numpy")
 def descend_dense(  # type: ignore[no-untyped-def]
-    X, turned, W, H, memory, order, repeats, shrink, pace, squares, history, done, rule
-):
+    X, turned, factors, memory, order, repeats, shrink, pace, squares, history, done, rule,
+    ends, grams, sums, values, found, gate,
+):  # fmt: skip
     """Lower ``½ ‖X − W Hᵀ‖²`` over W, H ≥ 0 by iterations of extrapolated coordinate descent.
 
     X (rows, columns), or if ``turned`` its transpose, with entries of a row side by side.
-    W (rows, k) and H (columns, k) are updated in place, as is ``memory``: W to return to, W
-    before it was extrapolated, and H to return to. Both factors are swept up to ``repeats``
+    ``factors`` W (rows, k) and H (columns, k) are updated in place, as is ``memory``: W to return
+    to, W before it was extrapolated, and H to return to. Both factors are swept up to ``repeats``
     times, see `coordinate_sweeps` for ``order`` and ``shrink``. ``squares`` is ½ ‖X‖², and the
     share of it below which an objective is not known from products.
 
     ``history`` is of the objectives: the last few up to iteration ``done``, then room for those
     to come. Iterations end when the room does, or where `nothing_new` with ``rule`` = (next
     check, limits) is False, or before one whose objective is not known from products is settled.
-    Returns the number of iterations that were settled, and ``½ ‖X − W Hᵀ‖² − ½ ‖X‖²`` after one
-    that is not, 0 where there is none. Cost O(rows · columns · k) per iteration.
+    ``found`` (2,) gets the number of iterations that were settled, and ``½ ‖X − W Hᵀ‖² − ½ ‖X‖²``
+    after one that is not, 0 where there is none.
+
+    Threads share all arguments. Pieces of rows of both factors end at ``ends``; ``grams`` (2, k,
+    k), ``sums`` (pieces of W, k, k) and ``values`` (pieces of H,) are room. ``gate`` holds
+    `places.GATE` zeros but for one ticket that is open; 1 at `places.ENDED` ends all calls.
+
+    Cost O(rows · columns · k) per iteration.
 
     Source: see `partwise.solvers.CoordinateDescent`.
     """
-    rows, k = W.shape
-    columns = len(H)
-    accepted, solved, kept = memory
-    half, least = squares
-    next_check, limits = rule
-    # Gram matrices of both factors, and products of X with each.
-    G, own, free = np.empty((k, k), W.dtype), np.empty((k, k), W.dtype), np.empty((0, k), np.bool_)
-    of_rows, of_columns = np.empty((rows, k), W.dtype), np.empty((columns, k), W.dtype)
-    first = min(done, WINDOW)  # the place in ``history`` of the iteration that is done
-    for n in range(len(history) - 1 - first):
-        plain = pace[ITERATION] < pace[PLAIN]
-        set_out(pace)
-        weight = W.dtype.type(pace[ACTIVE])
-        extrapolate(H.reshape(-1), kept.reshape(-1), weight, False, False)
-        turned_product(H, H, G, True)
-        put(accepted.reshape(-1), W.reshape(-1))
+    (W, H), (accepted, solved, kept) = factors, memory
+    k = W.shape[1]
+    own, free = np.empty((k, k), W.dtype), np.empty((0, k), np.bool_)
+    room = np.empty((max(longest_piece(ends[0]), longest_piece(ends[1])), k), W.dtype)
+    of_w, of_both = len(ends[0]) - 1, len(ends[0]) + len(ends[1]) - 2
+    while True:
+        ticket = add_to(gate, TICKETS, 1)
+        if not wait_for_turn(gate, ticket):
+            return
+        n, number = ticket // of_both, ticket % of_both
+        if number == 0:
+            set_out(pace)
+            weight = W.dtype.type(pace[ACTIVE])
+            extrapolate(H.reshape(-1), kept.reshape(-1), weight, False, False)
+            turned_product(H, H, grams[0], True)
+            add_to(gate, OPEN, of_w - 1)
+        first, plain = number < of_w, pace[ITERATION] <= pace[PLAIN]
+        F, A, G, most = (W, H, grams[0], repeats[0]) if first else (H, W, grams[1], repeats[1])
+        number = number if first else number - of_w
+        a = ends[0][number] if first else ends[1][number]
+        b = ends[0][number + 1] if first else ends[1][number + 1]
+        f, C = F[a:b], room[: b - a]
         # Products and sweeps are called from here, since each function between them and this
         # one would have them compiled once more.
-        if turned:
-            turned_product(X, H, of_rows, False)
+        if first == turned:
+            turned_product(X[:, a:b], A, C, False)
         else:
-            narrow_product(X, H, of_rows)
-        coordinate_sweeps(W, G, of_rows, order, free, 1 if plain else repeats[0], shrink)
-        extrapolate(W.reshape(-1), solved.reshape(-1), weight, False, True)
-        turned_product(W, W, G, True)
-        if turned:
-            narrow_product(X, W, of_columns)
+            narrow_product(X[a:b], A, C)
+        if first:
+            put(accepted[a:b].reshape(-1), f.reshape(-1))
+        _clip(f)
+        coordinate_sweeps(f, G, C, order, free, 1 if plain else most, shrink)
+        if first:
+            weight = W.dtype.type(pace[ACTIVE])
+            extrapolate(f.reshape(-1), solved[a:b].reshape(-1), weight, False, True)
+        turned_product(f, f, own, True)
+        if first:
+            put(sums[number].reshape(-1), own.reshape(-1))
         else:
-            turned_product(X, W, of_columns, False)
-        _clip(H)
-        coordinate_sweeps(H, G, of_columns, order, free, 1 if plain else repeats[1], shrink)
-        turned_product(H, H, own, True)
-        moved = 0.5 * inner_rows(own, G) - inner_rows(H, of_columns)
-        objective = half + moved
-        if objective < least * half:
-            return n, moved
-        if settle(pace, objective):
-            put(W.reshape(-1), accepted.reshape(-1))
-            put(solved.reshape(-1), accepted.reshape(-1))
-            put(H.reshape(-1), kept.reshape(-1))
-        place = first + 1 + n
-        history[place] = pace[OBJECTIVE]
-        before = history[max(0, place - WINDOW)]
-        if not nothing_new(before, history[place], done + 1 + n, next_check, limits):
-            return n + 1, 0.0
-    return len(history) - 1 - first, 0.0
+            values[number] = 0.5 * inner_rows(own, G) - inner_rows(f, C)
+        if add_to(gate, DONE, 1) + 1 != n * of_both + (of_w if first else of_both):
+            continue
+        if first:
+            _add_up(grams[1], sums)
+            add_to(gate, OPEN, of_both - of_w)
+        elif _judge(n, factors, memory, pace, values, squares, history, done, rule, found):
+            add_to(gate, OPEN, 1)
+        else:
+            add_to(gate, ENDED, 1)

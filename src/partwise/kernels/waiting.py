@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 from typing import Any
 
@@ -11,8 +12,11 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from partwise.kernels._compile import compiled
+from partwise.kernels.places import ENDED, OPEN
 
-__all__ = ["wait_for_change"]
+__all__ = ["wait_for_change", "wait_for_turn"]
+
+ROUNDS = 2000  # of some 25 to 50 ns, before others may have the core
 
 _X86 = platform.machine().lower() in ("x86_64", "amd64")
 
@@ -40,3 +44,31 @@ def wait_for_change(numbers, index, old, rounds):  # type: ignore[no-untyped-def
         if _now(numbers, index) != old:
             return True
     return False
+
+
+@intrinsic
+def _give_way(typingctx: Any) -> Any:
+    """Let another thread have the core, where the system has a call for that."""
+
+    def emit(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        if os.name == "posix":
+            kind = ir.FunctionType(ir.IntType(32), [])
+            builder.call(cgutils.get_or_insert_function(builder.module, kind, "sched_yield"), [])
+        return context.get_dummy_value()
+
+    return types.void(), emit
+
+
+@compiled()
+def wait_for_turn(gate, ticket):  # type: ignore[no-untyped-def]
+    """Wait until a ticket is let in; return False if there is an end before.
+
+    ``gate`` holds what `partwise.kernels.places` names.
+    """
+    while True:
+        for _ in range(ROUNDS):
+            if _now(gate, OPEN) > ticket:
+                return True
+            if _now(gate, ENDED) != 0:
+                return False
+        _give_way()

@@ -10,8 +10,9 @@ import numpy as np
 
 from partwise import kernels
 from partwise._remainder import CANCELLATION
+from partwise._threads import each, held, spans
 from partwise.data import Dense, Sparse
-from partwise.kernels.places import WINDOW
+from partwise.kernels.places import ENDED, GATE, OPEN, WINDOW
 from partwise.problem import Entries, Normal, Problem
 from partwise.solvers.base import Solver, Watch, affordable, not_quadratic, tied, unfolded
 from partwise.solvers.momentum import Momentum, only_signs
@@ -37,8 +38,8 @@ __all__ = ["CoordinateDescent"]
 PLAIN, PLAIN_PENALIZED = 3, 5
 
 # Multiplications of entries of X by those of a factor, that is entries times k, that several
-# iterations may do in one call. One of them is never cut into pieces then.
-TOGETHER = 1.6e7
+# iterations may do in one call: what takes some tenth of a second.
+TOGETHER = 1e9
 # A start so many times above the mean of the data is far.
 FAR = 16
 
@@ -156,8 +157,8 @@ class CoordinateDescent(Solver):
         return state.judge(problem, problem.objective() if objective is None else objective)
 
     def steps(self, problem: Problem, state: Momentum, watch: Watch) -> list[float] | None:
-        work = problem.data.size * problem.model.n_components
-        most = min(watch.most, int(TOGETHER / work), 100)
+        k = problem.model.n_components
+        most = min(watch.most, int(TOGETHER / (problem.data.size * k)), 100)
         product = problem.model.as_product(problem.factors)
         plain = problem.quadratic and only_signs(problem) and not (problem.signed or self.shuffle)
         if most < 2 or product is None or not plain or state.idle:
@@ -167,18 +168,53 @@ class CoordinateDescent(Solver):
         rows = kernels.along_rows(data.array, H) if isinstance(data, Dense) else None
         if rows is None or W is not problem.factors[first] or H is not problem.factors[last]:
             return None
-        square = 0.5 * data.sum_of_squares()
+        led: list[Any] = [problem.led_by(name, "normal") for name in problem.free]
+        pieces = [turned.data.spans(k) for turned in led]
+        if problem.rows_at_once(first) or not _few(pieces, W, H):
+            return None
         history = np.array([*watch.last, *[0.0] * most])
         repeats = tuple(min(self.repeats, affordable(problem, name)) for name in problem.free)
-        done, moved = kernels.descend_dense(
-            *rows, W, H, (state.accepted[first], state.solved[first], state.kept),
-            np.arange(H.shape[1]), repeats, self.shrink, state.pace,
-            (square, CANCELLATION[H.dtype.char]), history, watch.done, watch.rule,
+        squares = 0.5 * data.sum_of_squares(), CANCELLATION[H.dtype.char]
+        memory = state.accepted[first], state.solved[first], state.kept
+        done, moved = _by_tickets(
+            pieces, *rows, (W, H), memory, np.arange(k), repeats, self.shrink, state.pace, squares,
+            history, watch.done, watch.rule,
         )  # fmt: skip
         found: list[float] = history[len(watch.last) :][:done].tolist()
         if moved:
             found.append(state.judge(problem, problem.objective_from(last, moved, "normal")))
         return found
+
+
+def _few(pieces: list[list[slice]], W: np.ndarray, H: np.ndarray) -> bool:
+    # Whether Gram matrices come about as in single steps: W's by pieces, H's as a whole.
+    k = W.shape[1]
+    one = len(spans(len(H), 2.0 * k**2)) == 1
+    return one and (len(pieces[0]) == 1 or len(pieces[0]) * k < len(W))
+
+
+def _by_tickets(pieces: list[list[slice]], *how: Any) -> tuple[int, float]:
+    # Iterations in all threads, see `kernels.descend_dense`. One that cannot go on ends those of
+    # the others, which would wait for it.
+    (W, _), k = how[2], how[2][0].shape[1]
+    counts = [len(cut) for cut in pieces]
+    ends = tuple(np.array([0, *(piece.stop for piece in cut)]) for cut in pieces)
+    gate, found = np.zeros(GATE, np.int64), np.zeros(2)
+    gate[OPEN] = 1
+    shared = (
+        np.empty((2, k, k), W.dtype), np.empty((counts[0], k, k), W.dtype), np.empty(counts[1]),
+        found, gate,
+    )  # fmt: skip
+
+    def work(_: int) -> None:
+        try:
+            kernels.descend_dense(*how, ends, *shared)
+        except BaseException:
+            gate[ENDED] = 1
+            raise
+
+    each(work, range(min(held(), max(counts))))
+    return int(found[0]), float(found[1])
 
 
 def _held(problem: Problem) -> bool:
