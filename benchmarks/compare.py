@@ -30,11 +30,12 @@ def timed(
         raise RuntimeError(message)
     work, X, W, H = begun(name, size)
     partwise_runs.fit(X, W, H, work.beta, iterations=partwise_runs.WARM)
-    if target is None:
-        run = partwise_runs.fit(X, W, H, work.beta, iterations=iterations)
-    else:
-        run = partwise_runs.reach(X, W, H, work.beta, target, iterations=10 * iterations)
-    return {} if run is None else run._asdict()
+    count: int | None = iterations
+    if target is not None:
+        count = partwise_runs.fewest(X, W, H, work.beta, target, most=10 * iterations)
+    if count is None:
+        return {}
+    return partwise_runs.fit(X, W, H, work.beta, iterations=count)._asdict()
 
 
 @contextlib.contextmanager

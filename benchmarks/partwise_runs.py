@@ -1,14 +1,15 @@
-"""Partwise from a given start: until a target is reached, or for a number of iterations."""
+"""Partwise from a given start: for a number of iterations, and how many a target takes."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from benchmarks.objective import objective
-from benchmarks.peers import quiet, rest
+from benchmarks.peers import quiet
 from partwise import NMF
 
 # The solver's own objective and ours differ by rounding; more tries than that are no rounding.
@@ -35,10 +36,10 @@ def fit(
     *,
     solver: str = "auto",
     iterations: int = 100,
-    aim: float = -np.inf,
     unstored: str = "zero",
+    callback: Callable[[Any], bool] | None = None,
 ) -> Run:
-    """Return a fit of so many iterations, which ends sooner where the objective is ``aim``.
+    """Return a fit of so many iterations, or fewer if a callback ends it.
 
     The objective of the run knows no missing entries.
     """
@@ -46,19 +47,13 @@ def fit(
         len(H), init="custom", solver=solver, beta_loss=float(beta), tol=0, max_iter=iterations,
         unstored=unstored,
     )  # fmt: skip
-    seen = []
-
-    def look(state: Any) -> bool:
-        seen.append(state.seconds)
-        return state.objective <= aim
-
     with quiet():
         begin = time.perf_counter()
-        model.fit(X, W=W, H=H, callback=look)
+        model.fit(X, W=W, H=H, callback=callback)
         whole = time.perf_counter() - begin
-    steps = np.diff(seen)
+    steps = np.diff(model.time_history_)
     return Run(
-        seen[-1],
+        model.time_history_[-1],
         whole,
         model.n_iter_,
         objective(X, model.W_, model.components_, beta),
@@ -66,7 +61,7 @@ def fit(
     )
 
 
-def reach(
+def fewest(
     X: Any,
     W: np.ndarray,
     H: np.ndarray,
@@ -74,17 +69,19 @@ def reach(
     target: float,
     *,
     solver: str = "auto",
-    iterations: int = 1000,
-) -> Run | None:
-    """Return the fit that reaches the target by our own reckoning, or None."""
+    most: int = 1000,
+) -> int | None:
+    """Return the iterations after which a fit is at the target by our own reckoning, or None."""
     aim = target
-    for number in range(TRIES):
-        if number:
-            rest()  # the objective of the last run was formed by BLAS
-        run = fit(X, W, H, beta, solver=solver, iterations=iterations, aim=aim)
+    for _ in range(TRIES):
+
+        def there(state: Any, aim: float = aim) -> bool:
+            return bool(state.objective <= aim)
+
+        run = fit(X, W, H, beta, solver=solver, iterations=most, callback=there)
         if run.objective <= target:
-            return run
-        if run.iterations == iterations:
+            return run.iterations
+        if run.iterations == most:
             return None
         aim -= 2 * (run.objective - target)
     return None

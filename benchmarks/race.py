@@ -189,7 +189,8 @@ def _entrants(
     for name in solvers:
         solver = name.partition("-")[2] or "auto"
         partwise_runs.fit(*course[:4], solver=solver, iterations=partwise_runs.WARM)
-        entrants[name] = partial(_partwise_lap, course, solver)
+        fewest = partwise_runs.fewest(*course[:5], solver=solver)
+        entrants[name] = partial(_partwise_lap, course, solver, fewest)
     for peer in others:
         if peer is SCIKIT_LEARN or not peer.serves(course.X, course.beta):
             continue
@@ -211,9 +212,11 @@ def _entrants(
     return entrants
 
 
-def _partwise_lap(course: Start, solver: str) -> Lap | None:
-    run = partwise_runs.reach(*course[:5], solver=solver)
-    return None if run is None else Lap(run.seconds, run.whole, run.iterations, run.per_iteration)
+def _partwise_lap(course: Start, solver: str, iterations: int | None) -> Lap | None:
+    if iterations is None:
+        return None
+    run = partwise_runs.fit(*course[:4], solver=solver, iterations=iterations)
+    return Lap(run.seconds, run.whole, run.iterations, run.per_iteration)
 
 
 def _peer_lap(iterate: Iterate, fewest: int | None) -> Lap | None:

@@ -119,7 +119,7 @@ def descend_dense(  # type: ignore[no-untyped-def]
             set_out(pace)
             weight = W.dtype.type(pace[ACTIVE])
             extrapolate(H.reshape(-1), kept.reshape(-1), weight, False, False)
-            turned_product(H, H, grams[0], True)
+            turned_product(H[:, :k], H, grams[0], True)
             add_to(gate, OPEN, of_w - 1)
         first, plain = number < of_w, pace[ITERATION] <= pace[PLAIN]
         F, A, G, most = (W, H, grams[0], repeats[0]) if first else (H, W, grams[1], repeats[1])
@@ -140,7 +140,7 @@ def descend_dense(  # type: ignore[no-untyped-def]
         if first:
             weight = W.dtype.type(pace[ACTIVE])
             extrapolate(f.reshape(-1), solved[a:b].reshape(-1), weight, False, True)
-        turned_product(f, f, own, True)
+        turned_product(f[:, :k], f, own, True)
         if first:
             put(sums[number].reshape(-1), own.reshape(-1))
         else:
