@@ -15,9 +15,10 @@ __all__ = ["Solver", "State", "Watch", "affordable", "not_quadratic", "tied", "u
 # Work of all updates of a factor but the first over that of its product with X. Gillis & Glineur
 # (2012), section 4.
 WORTH = 0.5
-# An entry of sparse data takes the time of so many of dense data. What is counted is entries that
-# are not zero, stored or not, so that the answer does not depend on how X is stored.
-SPARSE_ENTRY = 4
+# An entry of sparse data takes the time of four of dense data, but rows of a factor that wait for
+# memory are slow too: counted as so many it leads to an objective as early or earlier. What is counted is
+# entries that are not zero, stored or not, so that the answer does not depend on how X is stored.
+SPARSE_ENTRY = 2
 
 
 @dataclass
