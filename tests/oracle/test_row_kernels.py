@@ -116,6 +116,14 @@ def rows_and_factors(columns, k, dtype, beta, seed=0):
     return X.astype(dtype), F.astype(dtype), A.astype(dtype)
 
 
+def rational(kernel, sides, F, *how, judge):
+    """Sweep over all rows as one piece, not extrapolated; return what they are worth."""
+    none, values = F[:0], np.zeros(int(judge))
+    memory = none, (none, none), F.dtype.type(0)
+    kernel(*sides, F, *how, *memory, np.array([0, len(F)]), values, np.zeros(1, np.int64))
+    return values.sum()
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("beta", [0.0, 1.0])
 @pytest.mark.parametrize("columns", LENGTHS)
@@ -128,7 +136,7 @@ def test_rational_sweeps(dtype, beta, columns, curve):
     wanted = naive.rational_sweep(X, F, A, slope, curve, free, floor, beta)
     how = (slope[None], curve, free, 1, floor)
     found = F.copy()
-    cost = kernels.rational_dense(X, found, A, *how, beta, True)
+    cost = rational(kernels.rational_dense, (X,), found, A, *how, beta, judge=True)
     tolerance = 1e-9 if dtype is np.float64 else 2e-3
     np.testing.assert_allclose(found, wanted, rtol=tolerance, atol=tolerance)
     Y = found.astype(np.float64) @ A.T
@@ -136,11 +144,12 @@ def test_rational_sweeps(dtype, beta, columns, curve):
         kept = -X * np.log(Y) if beta else X / Y + np.log(Y)
     assert cost == pytest.approx(kept.sum(), rel=1e-9 if dtype is np.float64 else 1e-4)
     unjudged = F.copy()
-    assert kernels.rational_dense(X, unjudged, A, *how, beta, False) == 0
+    assert rational(kernels.rational_dense, (X,), unjudged, A, *how, beta, judge=False) == 0
     np.testing.assert_array_equal(unjudged, found)
     if beta == 1:
         again, rows = F.copy(), sparse.csr_array(X)
-        other = kernels.rational_sparse(rows.indptr, rows.indices, rows.data, again, A, *how, True)
+        sides = rows.indptr, rows.indices, rows.data
+        other = rational(kernels.rational_sparse, sides, again, A, *how, judge=True)
         np.testing.assert_allclose(again, found, rtol=tolerance, atol=tolerance)
         assert other == pytest.approx(cost, rel=1e-9 if dtype is np.float64 else 1e-4)
 
@@ -163,7 +172,8 @@ def test_rational_sweeps_lower_the_objective_of_every_row(beta, seed):
 
     before, none = objective(F), np.empty((0, 6), bool)
     for _ in range(8):
-        kernels.rational_dense(X, F, A, slope[None], 0.0, none, 1, 1e-150, beta, False)
+        how = (A, slope[None], 0.0, none, 1, 1e-150, beta)
+        rational(kernels.rational_dense, (X,), F, *how, judge=False)
         after = objective(F)
         assert (after <= before * (1 + 1e-12)).all()
         before = after
@@ -186,7 +196,8 @@ def test_a_rational_step_that_would_take_away_an_only_support(beta, curve):
     before = objective(F)
     for _ in range(60):
         none = np.empty((0, 2), bool)
-        kernels.rational_dense(X, F, A, slope[None], curve, none, 1, 1e-150, beta, False)
+        how = (A, slope[None], curve, none, 1, 1e-150, beta)
+        rational(kernels.rational_dense, (X,), F, *how, judge=False)
         after = objective(F)
         assert after <= before * (1 + 1e-12)
         before = after

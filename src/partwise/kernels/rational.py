@@ -15,7 +15,10 @@ from partwise.kernels._lines import (
     sums_of_products,
 )
 from partwise.kernels._logarithm import log
+from partwise.kernels._pieces import take
 from partwise.kernels._rows import gathered, put, put_row, room_for, table_for, turned
+from partwise.kernels.extrapolation import follow, leave
+from partwise.kernels.reductions import inner_rows
 
 __all__ = ["rational_dense", "rational_sparse"]
 
@@ -183,8 +186,17 @@ def _improve(  # type: ignore[no-untyped-def]
     return _cost(values, stored, beta) if judge else 0.0
 
 
+@compiled()
+def _worth(total, F, a, b, of_loss):  # type: ignore[no-untyped-def]
+    # With what the loss adds to the slopes of rows, where they differ.
+    return total + inner_rows(F[a:b], of_loss[a:b]) if len(of_loss) > 0 else total
+
+
 @compiled(error_model="numpy")
-def rational_sparse(indptr, indices, data, F, A, slope, curve, free, repeats, floor, judge):  # type: ignore[no-untyped-def]
+def rational_sparse(  # type: ignore[no-untyped-def]
+    indptr, indices, data, F, A, slope, curve, free, repeats, floor, of_loss, before, weight,
+    ends, values, counter,
+):  # fmt: skip
     """Lower the Kullback–Leibler divergence of compressed rows from ``F Aᵀ`` over ``F ≥ 0``.
 
     ``F`` (rows, k) is updated in place, row by row, with A (columns, k) known: up to
@@ -200,61 +212,84 @@ def rational_sparse(indptr, indices, data, F, A, slope, curve, free, repeats, fl
     than Newton's. A row whose objective rose all the same is updated from where it was by the
     multiplicative update, which cannot raise it.
 
-    Returns ``−Σ x log y`` over stored entries at the new F, in float64, or 0 without ``judge``.
+    Pieces of rows end at ``ends``; ``counter`` (1,) starts at 0 and is shared by all threads, which
+    make the same call side by side and take pieces one by one. Where ``values`` is of the number of
+    pieces it gets ``−Σ x log y`` over their stored entries at the new F, in float64, and the sum of
+    f times ``of_loss`` (rows, k; no rows: none). ``before`` are two arrays: the first one gets F as
+    it was; afterwards F is extrapolated by ``weight`` along its move from the second one, never
+    below zero. Nothing of that is done where they have no rows.
+
     Cost O(stored · k · repeats).
 
     Source: coordinate descent after Hsieh & Dhillon (2011), KDD, section 3.2, and Hien &
     Gillis (2021), Journal of Scientific Computing 87, section 3.2, with another model.
     """
-    rows, k = F.shape
+    k = F.shape[1]
     longest, table = table_for(indptr, A)
     room = room_for(4 * longest, F)
     sums = np.zeros(3, F.dtype)
     spare = np.zeros(k, F.dtype)
     everywhere = np.ones(k, np.bool_)
-    total = 0.0
-    for i in range(rows):
-        start, stored = indptr[i], indptr[i + 1] - indptr[i]
-        B = gathered(table, A, indices, start, stored)
-        n = B.shape[1]
-        values = room[: 4 * n].reshape(4, n)
-        put_row(values[0], data, start, stored)
-        f = F[i]
-        allowed = free[i] if free.shape[0] > 0 else everywhere
-        own = slope[i] if slope.shape[0] > 1 else slope[0]
-        total += _improve(
-            f, B, values, sums, stored, own, curve, allowed,
-            repeats, floor, 1.0, True, spare, judge,
-        )  # fmt: skip
-    return total
+    judge = len(values) > 0
+    while True:
+        number = take(counter)
+        if number >= len(ends) - 1:
+            return
+        a, b, total = ends[number], ends[number + 1], 0.0
+        leave(F, a, b, before)
+        for i in range(a, b):
+            start, stored = indptr[i], indptr[i + 1] - indptr[i]
+            B = gathered(table, A, indices, start, stored)
+            n = B.shape[1]
+            x = room[: 4 * n].reshape(4, n)
+            put_row(x[0], data, start, stored)
+            allowed = free[i] if free.shape[0] > 0 else everywhere
+            own = slope[i] if slope.shape[0] > 1 else slope[0]
+            total += _improve(
+                F[i], B, x, sums, stored, own, curve, allowed,
+                repeats, floor, 1.0, True, spare, judge,
+            )  # fmt: skip
+        if judge:
+            values[number] = _worth(total, F, a, b, of_loss)
+        follow(F, a, b, before, weight, True)
 
 
 @compiled(error_model="numpy")
-def rational_dense(X, F, A, slope, curve, free, repeats, floor, beta, judge):  # type: ignore[no-untyped-def]
+def rational_dense(  # type: ignore[no-untyped-def]
+    X, F, A, slope, curve, free, repeats, floor, beta, of_loss, before, weight,
+    ends, values, counter,
+):  # fmt: skip
     """Do as `rational_sparse` for dense rows X (rows, columns), also for Itakura–Saito.
 
     For ``beta`` = 0 the derivative in f is ``slope + curve f + Σ b / y − Σ b x / y²``: the
     first sum belongs to a concave part, and stays what it is at the old f; the second one is
     replaced by one pole ``a / (f + d)²``, below it since 1 / √Σ is concave.
 
-    Returns with ``judge`` ``−Σ x log y``, for ``beta`` = 0 ``Σ x / y + log y``, else 0. Cost O(rows
-    · columns · k · repeats).
+    ``values`` gets ``−Σ x log y``, for ``beta`` = 0 ``Σ x / y + log y``. Cost O(rows · columns · k
+    · repeats).
     """
-    rows, k = F.shape
+    k = F.shape[1]
     columns = X.shape[1]
     B = turned(A)
-    values = room_for(4 * B.shape[1], F).reshape(4, B.shape[1])
+    x = room_for(4 * B.shape[1], F).reshape(4, B.shape[1])
     sums = np.zeros(3, F.dtype)
     spare = np.zeros(k, F.dtype)
     everywhere = np.ones(k, np.bool_)
-    total = 0.0
-    for i in range(rows):
-        f = F[i]
-        put_row(values[0], X[i], 0, columns)
-        allowed = free[i] if free.shape[0] > 0 else everywhere
-        own = slope[i] if slope.shape[0] > 1 else slope[0]
-        total += _improve(
-            f, B, values, sums, columns, own, curve, allowed,
-            repeats, floor, beta, False, spare, judge,
-        )  # fmt: skip
-    return total
+    judge = len(values) > 0
+    while True:
+        number = take(counter)
+        if number >= len(ends) - 1:
+            return
+        a, b, total = ends[number], ends[number + 1], 0.0
+        leave(F, a, b, before)
+        for i in range(a, b):
+            put_row(x[0], X[i], 0, columns)
+            allowed = free[i] if free.shape[0] > 0 else everywhere
+            own = slope[i] if slope.shape[0] > 1 else slope[0]
+            total += _improve(
+                F[i], B, x, sums, columns, own, curve, allowed,
+                repeats, floor, beta, False, spare, judge,
+            )  # fmt: skip
+        if judge:
+            values[number] = _worth(total, F, a, b, of_loss)
+        follow(F, a, b, before, weight, True)

@@ -11,7 +11,7 @@ import numpy as np
 from partwise.kernels._compile import compiled
 from partwise.kernels._pieces import longest_piece, take
 from partwise.kernels.dense import narrow_product, turned_product
-from partwise.kernels.extrapolation import extrapolate
+from partwise.kernels.extrapolation import follow, leave
 from partwise.kernels.quadratic import coordinate_sweeps
 from partwise.kernels.reductions import inner_rows
 from partwise.kernels.sparse import sparse_product
@@ -22,10 +22,8 @@ __all__ = ["sweep_dense_rows", "sweep_sparse_rows"]
 @compiled(inline="always")  # a function of its own would have all that it calls compiled once more
 def _move(C, a, b, F, G, offset, free, order, limits, before, weight, judge, own):  # type: ignore[no-untyped-def]
     # Sweeps over some rows, whose products with X are C; returns what they are worth, if asked.
-    f, value, (accepted, solved) = F[a:b], 0.0, before
-    for i in range(f.shape[0] if len(accepted) > 0 else 0):
-        for l in range(f.shape[1]):
-            accepted[a + i, l] = f[i, l]
+    f, value = F[a:b], 0.0
+    leave(F, a, b, before)
     for i in range(f.shape[0]):
         for l in range(f.shape[1]):
             C[i, l] += offset[l]
@@ -34,8 +32,7 @@ def _move(C, a, b, F, G, offset, free, order, limits, before, weight, judge, own
     if judge:
         turned_product(f, f, own, True)
         value = 0.5 * inner_rows(own, G) - inner_rows(f, C)
-    if len(solved) > 0:
-        extrapolate(f.reshape(-1), solved[a:b].reshape(-1), weight, False, True)
+    follow(F, a, b, before, weight, False)
     return value
 
 

@@ -16,7 +16,7 @@ __all__ = ["Solver", "State", "Watch", "affordable", "not_quadratic", "tied", "u
 # (2012), section 4.
 WORTH = 0.5
 # An entry of sparse data takes the time of four of dense data, but rows of a factor that wait for
-# memory are slow too: counted as so many it leads to an objective as early or earlier. What is counted is
+# memory are slow too: counted as so many it leads to an objective as early. What is counted is
 # entries that are not zero, stored or not, so that the answer does not depend on how X is stored.
 SPARSE_ENTRY = 2
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, cast
 
 import numpy as np
 
@@ -11,6 +12,7 @@ from partwise.problem import Entries, Problem
 from partwise.solvers.base import Solver, tied, unfolded
 from partwise.solvers.momentum import Momentum
 from partwise.solvers.multiplicative import lift_zeros
+from partwise.solvers.rows import in_pieces
 
 __all__ = ["RationalDescent", "floor_of_rows"]
 
@@ -90,27 +92,68 @@ class RationalDescent(Solver):
 
     def step(self, problem: Problem, state: Momentum) -> float:
         state.begin(problem)
-        floor = floor_of_rows(problem)
         repeats = self.repeats or (2 if problem.loss.degree == 1 else 3)
-
-        def update(
-            name: str, rows: slice, F: np.ndarray, entries: Entries, free: np.ndarray
-        ) -> float:
-            state.leave(name, rows, F)
-            data: Any = entries.data
-            judge = name == problem.free[-1]  # the objective is that after the last factor
-            how = (entries.slope.astype(F.dtype), entries.curve, free, repeats, floor)
-            if data.is_sparse:
-                stored = (data.indptr, data.indices, data.stored)
-                cost = kernels.rational_sparse(*stored, F, entries.design, *how, judge)
-            else:
-                beta = problem.loss.degree
-                cost = kernels.rational_dense(data.array, F, entries.design, *how, beta, judge)
-            if entries.of_loss is not None:
-                cost += kernels.inner(F, entries.of_loss)
-            state.follow(name, rows, F)
-            return cost
-
-        objective = problem.sweep(update, "entries")
+        objective = problem.sweep(_Descent(problem, state, repeats), "entries")
         assert objective is not None
         return state.judge(problem, objective)
+
+
+@dataclass
+class _Descent:
+    """The update of one iteration, for rows of a factor or for all of them in one call."""
+
+    problem: Problem
+    state: Momentum
+    repeats: int
+
+    def __call__(
+        self, name: str, rows: slice, F: np.ndarray, entries: Entries, free: np.ndarray
+    ) -> float:
+        judge = name == self.problem.free[-1]  # the objective is that after the last factor
+        values = self._lower(name, rows, F, entries, free, [slice(0, len(F))], judge=judge)
+        return float(values.sum())
+
+    def whole(
+        self,
+        name: str,
+        led: Problem,
+        entries: Entries,
+        free: np.ndarray,
+        pieces: list[slice],
+        *,
+        judge: bool,
+        **_: Any,
+    ) -> np.ndarray:
+        """Move all rows; return the part of the objective of each piece, if asked to ``judge``."""
+        F = self.problem.factors[name]
+        return self._lower(name, slice(None), F, entries, free, pieces, judge=judge)
+
+    def _lower(
+        self,
+        name: str,
+        rows: slice,
+        F: np.ndarray,
+        entries: Entries,
+        free: np.ndarray,
+        pieces: list[slice],
+        *,
+        judge: bool,
+    ) -> np.ndarray:
+        state, data = self.state, cast(Any, entries.data)
+        none = F[:0]
+        before = tuple(
+            known[name][rows] if name in known else none for known in (state.accepted, state.solved)
+        )
+        of_loss = none if entries.of_loss is None else entries.of_loss
+        floor = floor_of_rows(self.problem)
+        how: tuple[Any, ...] = (
+            F, entries.design, entries.slope.astype(F.dtype), entries.curve, free, self.repeats,
+            floor,
+        )  # fmt: skip
+        rest = (of_loss, before, F.dtype.type(state.active))
+        values = np.zeros(len(pieces) if judge else 0)
+        if data.is_sparse:
+            sides = data.indptr, data.indices, data.stored
+            return in_pieces(kernels.rational_sparse, (*sides, *how, *rest), pieces, values)
+        beta = self.problem.loss.degree
+        return in_pieces(kernels.rational_dense, (data.array, *how, beta, *rest), pieces, values)
