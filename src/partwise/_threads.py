@@ -158,7 +158,7 @@ def side_by_side(
 
 def even_count(count: int) -> int:
     """Return how many pieces to make where so many are possible: even for few threads."""
-    return max(1, count if count < 4 else count // 4 * 4)
+    return max(1, count if count < 3 else max(2, count // 4 * 4))
 
 
 def spans(length: int, work: float, least: int | None = None) -> list[slice]:
