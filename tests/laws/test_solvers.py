@@ -1,11 +1,13 @@
 """Laws of every solver on every problem that it declares it can serve."""
 
+import threading
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from partwise import NMF, _threads, init, losses, penalties
+from partwise import NMF, _threads, init, kernels, losses, penalties
 from partwise._errors import UnsupportedCombinationError
 from partwise.data import as_data
 from partwise.init import make_start
@@ -637,6 +639,21 @@ def test_small_problems_are_served_by_several_iterations_in_one_call(monkeypatch
     NMF(5, max_iter=1000).fit(np.random.default_rng(0).random((60, 40)))
     assert None not in calls
     assert max(map(len, calls)) > 2
+
+
+def test_a_thread_that_fails_does_not_leave_others_waiting(monkeypatch):
+    right = kernels.descend_dense
+
+    def wrong(*how):
+        if threading.current_thread().name == "partwise":
+            raise MemoryError("of one thread")
+        right(*how)
+
+    monkeypatch.setattr(kernels, "descend_dense", wrong)
+    monkeypatch.setattr(_threads, "_allowance", lambda: 3)
+    X = np.random.default_rng(0).random((1500, 600))
+    with pytest.raises(MemoryError, match="of one thread"):
+        NMF(30, max_iter=50).fit(X)
 
 
 def test_a_step_that_raises_the_objective_is_told():

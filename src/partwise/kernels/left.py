@@ -14,7 +14,7 @@ from partwise.kernels._tiles import (
     add_squares,
     add_squares_down,
     add_turned_tile,
-    tile_bytes,
+    tile_of,
     write_left_tile,
     write_tile,
 )
@@ -23,7 +23,6 @@ from partwise.kernels.dense import pack_rows
 __all__ = ["left_along_rows", "left_turned", "moved_along_rows", "moved_turned", "squares_left"]
 
 FAST = {"contract", "nsz", "reassoc"}
-TILE = tile_bytes()
 STRETCH = 512  # columns of X that are at work together
 PANEL = 2**16  # bytes of what is added up for some columns of X
 MANY = 64  # tiles of rows whose squares are added up in the dtype of X
@@ -33,7 +32,7 @@ MANY = 64  # tiles of rows whose squares are added up in the dtype of X
 def _packed(A, first, count):  # type: ignore[no-untyped-def]
     # Rows of A (columns, k) from ``first`` on as tiles of k rows each, zero beyond.
     k = A.shape[1]
-    tile = TILE // A.itemsize
+    tile = tile_of(A)
     parts = (count + tile - 1) // tile
     P = room_for(parts * k * tile, A).reshape(parts * k, tile)
     for p in range(count):
@@ -45,7 +44,7 @@ def _packed(A, first, count):  # type: ignore[no-untyped-def]
 @compiled()
 def _room(columns, like):  # type: ignore[no-untyped-def]
     # For ROWS rows of so many columns, in whole tiles.
-    tile = TILE // like.itemsize
+    tile = tile_of(like)
     length = (columns + tile - 1) // tile * tile
     return room_for(ROWS * length, like).reshape(ROWS, length)
 
@@ -113,7 +112,7 @@ def left_along_rows(X, known, F, A, out, judge):  # type: ignore[no-untyped-def]
     """
     rows, columns = X.shape
     k = A.shape[1]
-    tile = TILE // A.itemsize
+    tile = tile_of(A)
     height = min(columns, STRETCH)
     parts = (k + tile - 1) // tile
     S, R = room_for(ROWS * tile, A).reshape(ROWS, tile), _room(height, A)
@@ -168,7 +167,7 @@ def left_turned(X, known, A, F, out, judge):  # type: ignore[no-untyped-def]
     """
     rows, columns = X.shape
     k = A.shape[1]
-    tile = TILE // A.itemsize
+    tile = tile_of(A)
     most = max(tile, PANEL // (k * A.itemsize) // tile * tile)
     # One more tile, since rows of T at a distance of a power of two share a place in the cache.
     T = room_for(k * (most + tile), A).reshape(k, most + tile)
@@ -205,7 +204,7 @@ def moved_along_rows(known, D, A, out):  # type: ignore[no-untyped-def]
     """
     rows, columns = known.shape
     k = A.shape[1]
-    tile = TILE // A.itemsize
+    tile = tile_of(A)
     M = room_for(ROWS * tile, A).reshape(ROWS, tile)
     L = _enough(D)
     out[:] = 0
@@ -234,7 +233,7 @@ def moved_turned(known, A, D, out):  # type: ignore[no-untyped-def]
     """
     rows, columns = known.shape
     k = A.shape[1]
-    tile = TILE // A.itemsize
+    tile = tile_of(A)
     most = max(tile, PANEL // (k * A.itemsize) // tile * tile)
     M = room_for(most + tile, A).reshape(1, most + tile)
     B = np.empty((ROWS, k), A.dtype)  # rows of A of a tile, zero where they were done before

@@ -175,7 +175,7 @@ class CoordinateDescent(Solver):
         history = np.array([*watch.last, *[0.0] * most])
         repeats = tuple(min(self.repeats, affordable(problem, name)) for name in problem.free)
         squares = 0.5 * data.sum_of_squares(), CANCELLATION[H.dtype.char]
-        memory = state.accepted[first], state.solved[first], state.kept
+        memory = *state.memory(first, W), state.kept
         done, moved = _by_tickets(
             pieces, *rows, (W, H), memory, np.arange(k), repeats, self.shrink, state.pace, squares,
             history, watch.done, watch.rule,
@@ -353,7 +353,7 @@ class _Sweeps:
             return self._listed(name, product[0], normal, free, pieces, judge=judge)
         F, A = product
         data: Any = led.data
-        before = tuple(kept.get(name, F[:0]) for kept in (self.state.accepted, self.state.solved))
+        before = self.state.memory(name, F)
         sums = np.empty((0, 0, 0), F.dtype) if sums is None else sums
         how: tuple[Any, ...] = (
             A, F, normal.gram, normal.cross[0], free, self.order, self.limits(name), before,

@@ -145,6 +145,17 @@ class Momentum(State):
         if name in self.accepted:
             self.accepted[name][rows] = F
 
+    def memory(
+        self, name: str, F: np.ndarray, rows: slice = slice(None)
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return what `leave` and `follow` write to for rows F, for kernels that do both.
+
+        Arrays of no rows for a factor that is not extrapolated after its update.
+        """
+        if name not in self.accepted:
+            return F[:0], F[:0]
+        return self.accepted[name][rows], self.solved[name][rows]
+
     def follow(self, name: str, rows: slice, F: np.ndarray) -> None:
         """Extrapolate rows of another factor, which were just updated."""
         if name in self.solved:

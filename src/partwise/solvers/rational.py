@@ -140,17 +140,13 @@ class _Descent:
         judge: bool,
     ) -> np.ndarray:
         state, data = self.state, cast(Any, entries.data)
-        none = F[:0]
-        before = tuple(
-            known[name][rows] if name in known else none for known in (state.accepted, state.solved)
-        )
-        of_loss = none if entries.of_loss is None else entries.of_loss
+        of_loss = F[:0] if entries.of_loss is None else entries.of_loss
         floor = floor_of_rows(self.problem)
         how: tuple[Any, ...] = (
             F, entries.design, entries.slope.astype(F.dtype), entries.curve, free, self.repeats,
             floor,
         )  # fmt: skip
-        rest = (of_loss, before, F.dtype.type(state.active))
+        rest = (of_loss, state.memory(name, F, rows), F.dtype.type(state.active))
         values = np.zeros(len(pieces) if judge else 0)
         if data.is_sparse:
             sides = data.indptr, data.indices, data.stored
