@@ -80,7 +80,7 @@ def fewest(
 
         run = fit(X, W, H, beta, solver=solver, iterations=most, callback=there)
         if run.objective <= target:
-            return run.iterations
+            return max(1, run.iterations)
         if run.iterations == most:
             return None
         aim -= 2 * (run.objective - target)

@@ -293,7 +293,7 @@ class Problem:
         worth = whole(name, led, *how, pieces, judge=judge, sums=sums, height=height)
         if worth is None or sums is None:
             return None if worth is None else (float(sum(worth)), None)
-        total = sums.sum(axis=0)
+        total: Any = sum(sums)  # in their order, which NumPy would change for k = 1
         return float(sum(worth)), Normal(total[above:], total[:above]) if height else total
 
     def objective_from(self, name: str, moved: float, kind: str, *, swept: bool = True) -> float:

@@ -192,11 +192,12 @@ def test_starts_have_the_mean_of_the_data():
     assert (W @ H).mean() == pytest.approx(X.mean())
 
 
-def test_reach_ends_at_the_target():
+def test_fewest_iterations_to_a_target():
     X, k = WORKLOADS["small"].make("tiny")
     W, H = start(X, k, 0)
     target = partwise_runs.fit(X, W, H, 2, iterations=20).objective * (1 + 1e-9)  # rounding
-    run = partwise_runs.reach(X, W, H, 2, target)
-    assert run.objective <= target
-    assert run.iterations <= 20
-    assert partwise_runs.reach(X, W, H, 2, 0.0, iterations=5) is None
+    fewest = partwise_runs.fewest(X, W, H, 2, target)
+    assert fewest <= 20
+    assert partwise_runs.fit(X, W, H, 2, iterations=fewest).objective <= target
+    assert partwise_runs.fit(X, W, H, 2, iterations=fewest - 1).objective > target
+    assert partwise_runs.fewest(X, W, H, 2, 0.0, most=5) is None

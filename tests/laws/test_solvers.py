@@ -21,6 +21,7 @@ from partwise.solvers import (
     Solver,
     State,
     as_solver,
+    loop,
     project_rows,
     run,
 )
@@ -639,6 +640,24 @@ def test_small_problems_are_served_by_several_iterations_in_one_call(monkeypatch
     NMF(5, max_iter=1000).fit(np.random.default_rng(0).random((60, 40)))
     assert None not in calls
     assert max(map(len, calls)) > 2
+
+
+def test_a_head_start_in_one_call_ends_where_single_steps_end(monkeypatch):
+    rng = np.random.default_rng(0)
+    X = rng.random((3500, 2)) @ rng.random((2, 400)) + 0.5 * rng.random((3500, 400))
+    ends, right = [], loop.improve_start
+    monkeypatch.setattr(
+        loop,
+        "improve_start",
+        lambda problem, improve: right(
+            problem, lambda part: ends.append(len(found := improve(part))) or found
+        ),
+    )
+    one = NMF(12, max_iter=3, tol=0, random_state=0).fit(X)
+    monkeypatch.setattr(CoordinateDescent, "steps", lambda *_: None)
+    other = NMF(12, max_iter=3, tol=0, random_state=0).fit(X)
+    assert ends[0] == ends[1] < loop.HEAD_START
+    np.testing.assert_array_equal(one.W_, other.W_)
 
 
 def test_a_thread_that_fails_does_not_leave_others_waiting(monkeypatch):

@@ -46,7 +46,7 @@ _FILES = {
         "observed_sparse",
         "pairs_of_columns",
     ),
-    "pace": ("nothing_new", "set_out", "settle"),
+    "pace": ("hardly_fell", "nothing_new", "set_out", "settle"),
     "own": ("descend_listed_rows",),
     "passive": ("solve_passive",),
     "pivoting": ("least_squares_rows", "pivot_rows"),

@@ -66,7 +66,7 @@ def gram(F: np.ndarray) -> np.ndarray:
 
 @compiled(error_model="numpy")
 def pack_rows(P, A, first, count):  # type: ignore[no-untyped-def]
-    """Write so many rows of A (rows, k) from ``first`` on into P (parts, rows, tile)."""
+    """Write so many rows of A (rows, k) from ``first`` on into P (parts, rows, `tile_of` A)."""
     tile, k = tile_of(A), A.shape[1]
     for part in range(k // tile):
         for p in range(count):

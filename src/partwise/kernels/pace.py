@@ -20,7 +20,7 @@ from partwise.kernels.places import (
     WINDOW,
 )
 
-__all__ = ["nothing_new", "set_out", "settle"]
+__all__ = ["hardly_fell", "nothing_new", "set_out", "settle"]
 
 # Division of the weight after a rise, its growth and that of its bound after a fall.
 # Ang & Gillis (2019), section 3.4.
@@ -72,3 +72,12 @@ def nothing_new(before, now, done, next_check, limits):  # type: ignore[no-untyp
     if (done >= WINDOW and moved <= rounding * abs(now)) or now <= exact:
         return False
     return done < next_check or (moved > tol * abs(now) and now > close)
+
+
+@compiled()
+def hardly_fell(before, now, least_fall):  # type: ignore[no-untyped-def]
+    """Return whether two iterations lowered the objective by less than twice a share of itself.
+
+    A share of 0 asks nothing.
+    """
+    return least_fall > 0 and before - now < 2 * least_fall * abs(now)

@@ -1,4 +1,4 @@
-"""Several iterations in one call, of problems so small that calls would take much of the time.
+"""Several iterations in one call, of problems so small that what is between calls is felt.
 
 Several threads make the same call side by side. They take pieces of rows by tickets, which are
 handed out in the order of the work: the rows of one factor, then those of the other, and so on.
@@ -15,7 +15,7 @@ from partwise.kernels._pieces import add_to, longest_piece
 from partwise.kernels._rows import put
 from partwise.kernels.dense import narrow_product, turned_product
 from partwise.kernels.extrapolation import extrapolate
-from partwise.kernels.pace import nothing_new, set_out, settle
+from partwise.kernels.pace import hardly_fell, nothing_new, set_out, settle
 from partwise.kernels.places import (
     ACTIVE,
     DONE,
@@ -72,10 +72,11 @@ def _judge(n, factors, memory, pace, values, squares, history, done, rule, found
     place = first + 1 + n
     history[place] = pace[OBJECTIVE]
     found[0], found[1] = n + 1, 0.0
-    before = history[max(0, place - WINDOW)]
-    next_check, limits = rule
-    goes_on = nothing_new(before, history[place], done + 1 + n, next_check, limits)
-    return goes_on and place + 1 < len(history)
+    next_check, limits, least_fall = rule
+    now = history[place]
+    if hardly_fell(history[max(0, place - 2)], now, least_fall) or place + 1 == len(history):
+        return False
+    return nothing_new(history[max(0, place - WINDOW)], now, done + 1 + n, next_check, limits)
 
 
 @compiled(error_model="numpy")
@@ -92,8 +93,9 @@ def descend_dense(  # type: ignore[no-untyped-def]
     share of it below which an objective is not known from products.
 
     ``history`` is of the objectives: the last few up to iteration ``done``, then room for those
-    to come. Iterations end when the room does, or where `nothing_new` with ``rule`` = (next
-    check, limits) is False, or before one whose objective is not known from products is settled.
+    to come. Iterations end when the room does, or where by ``rule`` = (next check, limits, least
+    fall) `nothing_new` is False or `hardly_fell` True, or before one whose objective is not known
+    from products is settled.
     ``found`` (2,) gets the number of iterations that were settled, and ``½ ‖X − W Hᵀ‖² − ½ ‖X‖²``
     after one that is not, 0 where there is none.
 

@@ -61,14 +61,14 @@ def _give_way(typingctx: Any) -> Any:
 
 @compiled()
 def wait_for_turn(gate, ticket):  # type: ignore[no-untyped-def]
-    """Wait until a ticket is let in; return False if there is an end before.
+    """Wait until a ticket is let in, and return True; or False where there is an end.
 
     ``gate`` holds what `partwise.kernels.places` names.
     """
     while True:
         for _ in range(ROUNDS):
-            if _now(gate, OPEN) > ticket:
-                return True
             if _now(gate, ENDED) != 0:
                 return False
+            if _now(gate, OPEN) > ticket:
+                return True
         _give_way()

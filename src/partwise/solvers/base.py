@@ -16,7 +16,7 @@ __all__ = ["Solver", "State", "Watch", "affordable", "not_quadratic", "tied", "u
 # (2012), section 4.
 WORTH = 0.5
 # An entry of sparse data takes the time of four of dense data, but rows of a factor that wait for
-# memory are slow too: counted as so many it leads to an objective as early. What is counted is
+# memory are slow too: counted as two it leads to an objective as early. What is counted is
 # entries that are not zero, stored or not, so that the answer does not depend on how X is stored.
 SPARSE_ENTRY = 2
 
@@ -34,13 +34,13 @@ class State:
 @dataclass(frozen=True)
 class Watch:
     """What a run looks at: the last objectives, iterations done, how many may come, and
-    ``(next check, limits)`` of `partwise.kernels.nothing_new`.
+    ``(next check, limits, least fall)`` of `partwise.kernels.nothing_new` and `hardly_fell`.
     """
 
     last: list[float]
     done: int
     most: int
-    rule: tuple[int, tuple[float, float, float, float]]
+    rule: tuple[int, tuple[float, float, float, float], float]
 
 
 class Solver(ABC):
@@ -81,7 +81,7 @@ class Solver(ABC):
         """
 
     def steps(self, problem: Problem, state: Any, watch: Watch) -> list[float] | None:
-        """Do several iterations in one call, where calls would take most of the time.
+        """Do several iterations in one call, where what is between calls would be felt.
 
         Ends where the run has something to look at. Returns the objective after each iteration,
         or None where that is not served: then it is not asked again in this run. The answer has

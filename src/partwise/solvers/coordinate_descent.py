@@ -188,9 +188,9 @@ class CoordinateDescent(Solver):
 
 def _few(pieces: list[list[slice]], W: np.ndarray, H: np.ndarray) -> bool:
     # Whether Gram matrices come about as in single steps: W's by pieces, H's as a whole.
-    k = W.shape[1]
-    one = len(spans(len(H), 2.0 * k**2)) == 1
-    return one and (len(pieces[0]) == 1 or len(pieces[0]) * k < len(W))
+    k, of_w = W.shape[1], len(pieces[0])
+    whole = [len(spans(len(F), 2.0 * k**2)) == 1 for F in (W, H)]
+    return whole[1] and (of_w * k < len(W) or (of_w == 1 and whole[0]))
 
 
 def _by_tickets(pieces: list[list[slice]], *how: Any) -> tuple[int, float]:
@@ -336,7 +336,7 @@ class _Sweeps:
         *,
         judge: bool,
         sums: np.ndarray | None = None,
-        height: int = 1,
+        height: int = 0,
     ) -> np.ndarray | None:
         """Move all rows, or return None where that is not served.
 

@@ -109,10 +109,10 @@ class _StoppingRule:
         self.next_check = done + (WINDOW if done >= WINDOW else 1)
         return None
 
-    def watch(self, history: list[float], max_iter: int) -> Watch:
+    def watch(self, history: list[float], max_iter: int, least_fall: float) -> Watch:
         done = len(history) - 1
         last = history[-WINDOW - 1 :]
-        return Watch(last, done, max_iter - done, (self.next_check, self.limits))
+        return Watch(last, done, max_iter - done, (self.next_check, self.limits, least_fall))
 
 
 def run(
@@ -240,7 +240,8 @@ def _descend(
         verdict = _Verdict(False, "stopped by the callback")
     together = callback is None and max_time is None
     while verdict is None:
-        several = solver.steps(problem, state, rule.watch(history, max_iter)) if together else None
+        watch = rule.watch(history, max_iter, least_fall)
+        several = solver.steps(problem, state, watch) if together else None
         together = several is not None
         if several is None:
             objective = solver.step(problem, state)
@@ -255,7 +256,7 @@ def _descend(
             verdict = _Verdict(True, state.done)
         elif (verdict := rule.judge(history)) is not None:
             break
-        elif least_fall > 0 and history[-3:][0] - history[-1] < 2 * least_fall * abs(history[-1]):
+        elif kernels.hardly_fell(history[-3:][0], history[-1], least_fall):
             verdict = _Verdict(False, "the objective hardly falls any more")
         elif max_time is not None and seconds[-1] >= max_time:
             verdict = _Verdict(False, f"max_time={max_time:g} s is over")
