@@ -382,9 +382,11 @@ class _Sweeps:
         state = self.state
         if not self.problem.data.is_sparse:
             return None
+        if not state.searching and len(self.order) > OWN:
+            return None
         how = (free, self.order, self.limits(name))
         state.leave(name, slice(None), F)
         rest = (state.solved.get(name, F[:0]), state.active, pieces)
         if state.searching:
             return search_rows(F, entries, how, *rest)
-        return own_rows(F, entries, how, *rest, judge=judge) if len(self.order) <= OWN else None
+        return own_rows(F, entries, how, *rest, judge=judge)

@@ -240,8 +240,9 @@ def _descend(
         verdict = _Verdict(False, "stopped by the callback")
     together = callback is None and max_time is None
     while verdict is None:
-        watch = rule.watch(history, max_iter, least_fall)
-        several = solver.steps(problem, state, watch) if together else None
+        several = None
+        if together:
+            several = solver.steps(problem, state, rule.watch(history, max_iter, least_fall))
         together = several is not None
         if several is None:
             objective = solver.step(problem, state)
