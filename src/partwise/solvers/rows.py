@@ -167,8 +167,10 @@ def _moved(data: Any, D: np.ndarray, A: np.ndarray) -> tuple[np.ndarray, np.ndar
     Both in float64. The unit of a row of D is a power of two, and the sum is of squares of the row
     over it: squares in the dtype of D would leave its range.
     """
-    powers, power = np.frexp(np.abs(D).max(axis=1))[1], int(np.frexp(np.abs(A).max())[1])
-    D, A = np.ldexp(D, -powers[:, None]), np.ldexp(A, -power)
+    least, one = np.finfo(D.dtype).minexp, D.dtype.type(1)  # one over which is a number too
+    powers = np.maximum(np.frexp(np.abs(D).max(axis=1))[1], least)
+    power = max(int(np.frexp(np.abs(A).max())[1]), least)
+    D, A = D * np.ldexp(one, -powers)[:, None], A * np.ldexp(one, -power)
     out, weights = np.empty(len(D)), data.mask if data.binary else data.weights
     if weights.strides[0] < weights.strides[-1]:
         kernels.moved_turned(weights.T, A, D, out)
