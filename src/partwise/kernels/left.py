@@ -15,6 +15,7 @@ from partwise.kernels._tiles import (
     add_squares_down,
     add_turned_tile,
     tile_of,
+    write_half_tile,
     write_left_tile,
     write_tile,
 )
@@ -132,7 +133,10 @@ def left_along_rows(X, known, F, A, out, judge):  # type: ignore[no-untyped-def]
                 total += _squares(R, known, start, done, first, count)
             for part in range(parts):
                 l = part * tile
-                write_tile(S, R, 0, 0, B[part], count)
+                if k - l <= tile // 2:
+                    write_half_tile(S, R, 0, 0, B[part], count)
+                else:
+                    write_tile(S, R, 0, 0, B[part], count)
                 for r in range(done - start, min(ROWS, rows - start)):
                     for c in range(min(tile, k - l)):
                         out[start + r, l + c] += S[r, c]
