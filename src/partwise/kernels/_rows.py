@@ -9,10 +9,12 @@ from partwise.kernels._compile import compiled
 from partwise.kernels._lines import LINE
 
 __all__ = [
+    "add",
     "gathered",
     "put",
     "put_row",
     "room_for",
+    "row_of",
     "table_for",
     "turned",
     "weight_of",
@@ -79,6 +81,14 @@ def put(to, values):  # type: ignore[no-untyped-def]
         to[p] = values[p]
 
 
+@compiled(inline="always")
+def add(total, part):  # type: ignore[no-untyped-def]
+    """Add a table to another one."""
+    for j in range(part.shape[0]):
+        for l in range(part.shape[1]):
+            total[j, l] += part[j, l]
+
+
 @compiled()
 def put_row(out, data, start, stored):  # type: ignore[no-untyped-def]
     """Write so many entries of ``data`` into ``out``, and zeros after them."""
@@ -98,6 +108,12 @@ def turned(A):  # type: ignore[no-untyped-def]
         for l in range(k):
             B[l, p] = A[p, l]
     return B
+
+
+@compiled(inline="always")
+def row_of(table, i, other):  # type: ignore[no-untyped-def]
+    """Return the row i of a table, or its only one, which is that of all; of none ``other``."""
+    return table[min(i, len(table) - 1)] if len(table) > 0 else other
 
 
 @compiled(inline="always")

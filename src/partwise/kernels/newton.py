@@ -7,7 +7,7 @@ import numpy as np
 from partwise.kernels._compile import compiled
 from partwise.kernels._lines import model_of_lines, move_logarithmic
 from partwise.kernels._logarithm import log
-from partwise.kernels._rows import gathered, put_row, room_for, table_for, turned
+from partwise.kernels._rows import gathered, put_row, room_for, row_of, table_for, turned
 
 __all__ = ["newton_dense", "newton_sparse"]
 
@@ -132,8 +132,8 @@ def newton_sparse(indptr, indices, data, F, A, slope, curve, free, how, floor): 
         n = B.shape[1]
         values = room[: 3 * n].reshape(3, n)
         put_row(values[0], data, start, stored)
-        allowed = free[i] if free.shape[0] > 0 else everywhere
-        own = slope[i] if slope.shape[0] > 1 else slope[0]
+        allowed = row_of(free, i, everywhere)
+        own = row_of(slope, i, slope[0])
         total += _improve(F[i], B, values, sums, stored, own, curve, allowed, how, floor)
     return total
 
@@ -149,7 +149,7 @@ def newton_dense(X, F, A, slope, curve, free, how, floor):  # type: ignore[no-un
     total = 0.0
     for i in range(rows):
         put_row(values[0], X[i], 0, columns)
-        allowed = free[i] if free.shape[0] > 0 else everywhere
-        own = slope[i] if slope.shape[0] > 1 else slope[0]
+        allowed = row_of(free, i, everywhere)
+        own = row_of(slope, i, slope[0])
         total += _improve(F[i], B, values, sums, columns, own, curve, allowed, how, floor)
     return total

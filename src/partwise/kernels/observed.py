@@ -6,7 +6,7 @@ import numpy as np
 
 from partwise.kernels._compile import compiled
 from partwise.kernels._lines import move_squares, subtract_model
-from partwise.kernels._rows import gathered, room_for, table_for, turned
+from partwise.kernels._rows import gathered, room_for, row_of, table_for, turned
 from partwise.kernels.nnls import solve_rows
 
 __all__ = [
@@ -139,7 +139,7 @@ def _solve(f, B, values, slope, curve, allowed, signed, tolerance):  # type: ign
 def _improve(i, F, B, values, sums, slope, curve, free, everywhere, order, limits, tolerance):  # type: ignore[no-untyped-def]
     # A row of F by sweeps or exactly; returns ½ Σ v r² and whether it was not found.
     f = F[i]
-    allowed = free[i] if free.shape[0] > 0 else everywhere
+    allowed = row_of(free, i, everywhere)
     if tolerance > 0:
         return _solve(f, B, values, slope, curve, allowed, limits[2] < 0, tolerance)
     return _descend(f, B, values, sums, slope, curve, allowed, order, limits), 0
@@ -304,7 +304,7 @@ def observed_by_products(  # type: ignore[no-untyped-def]
         for l in range(k):
             for j in range(k):
                 g[j] += f[l] * G[l, j]
-        allowed = free[i] if free.shape[0] > 0 else everywhere
+        allowed = row_of(free, i, everywhere)
         first = 0.0
         for sweep in range(limits[0]):
             change = _sweep_of_own(f, G, g, slope, curve, allowed, order, lowest)

@@ -16,7 +16,7 @@ from partwise.kernels._lines import (
 )
 from partwise.kernels._logarithm import log
 from partwise.kernels._pieces import take
-from partwise.kernels._rows import gathered, put, put_row, room_for, table_for, turned
+from partwise.kernels._rows import gathered, put, put_row, room_for, row_of, table_for, turned
 from partwise.kernels.extrapolation import follow, leave
 from partwise.kernels.reductions import inner_rows
 
@@ -243,8 +243,8 @@ def rational_sparse(  # type: ignore[no-untyped-def]
             n = B.shape[1]
             x = room[: 4 * n].reshape(4, n)
             put_row(x[0], data, start, stored)
-            allowed = free[i] if free.shape[0] > 0 else everywhere
-            own = slope[i] if slope.shape[0] > 1 else slope[0]
+            allowed = row_of(free, i, everywhere)
+            own = row_of(slope, i, slope[0])
             total += _improve(
                 F[i], B, x, sums, stored, own, curve, allowed,
                 repeats, floor, 1.0, True, spare, judge,
@@ -284,8 +284,8 @@ def rational_dense(  # type: ignore[no-untyped-def]
         leave(F, a, b, before)
         for i in range(a, b):
             put_row(x[0], X[i], 0, columns)
-            allowed = free[i] if free.shape[0] > 0 else everywhere
-            own = slope[i] if slope.shape[0] > 1 else slope[0]
+            allowed = row_of(free, i, everywhere)
+            own = row_of(slope, i, slope[0])
             total += _improve(
                 F[i], B, x, sums, columns, own, curve, allowed,
                 repeats, floor, beta, False, spare, judge,

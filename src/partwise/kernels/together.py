@@ -12,9 +12,9 @@ import numpy as np
 
 from partwise.kernels._compile import compiled
 from partwise.kernels._pieces import add_to, longest_piece
-from partwise.kernels._rows import put
+from partwise.kernels._rows import add, put
 from partwise.kernels.dense import narrow_product, turned_product
-from partwise.kernels.extrapolation import extrapolate
+from partwise.kernels.extrapolation import extrapolate, follow, leave
 from partwise.kernels.pace import hardly_fell, nothing_new, set_out, settle
 from partwise.kernels.places import (
     ACTIVE,
@@ -39,15 +39,6 @@ def _clip(F):  # type: ignore[no-untyped-def]
     for i in range(F.shape[0]):
         for l in range(F.shape[1]):
             F[i, l] = max(F[i, l], F.dtype.type(0))
-
-
-@compiled()
-def _add_up(total, parts):  # type: ignore[no-untyped-def]
-    put(total.reshape(-1), parts[0].reshape(-1))
-    for number in range(1, len(parts)):
-        for j in range(total.shape[0]):
-            for l in range(total.shape[1]):
-                total[j, l] += parts[number, j, l]
 
 
 @compiled(error_model="numpy")
@@ -107,7 +98,7 @@ def descend_dense(  # type: ignore[no-untyped-def]
 
     Source: see `partwise.solvers.CoordinateDescent`.
     """
-    (W, H), (accepted, solved, kept) = factors, memory
+    (W, H), kept = factors, memory[2]
     k = W.shape[1]
     own, free = np.empty((k, k), W.dtype), np.empty((0, k), np.bool_)
     room = np.empty((max(longest_piece(ends[0]), longest_piece(ends[1])), k), W.dtype)
@@ -136,12 +127,11 @@ def descend_dense(  # type: ignore[no-untyped-def]
         else:
             narrow_product(X[a:b], A, C)
         if first:
-            put(accepted[a:b].reshape(-1), f.reshape(-1))
+            leave(W, a, b, memory)
         _clip(f)
         coordinate_sweeps(f, G, C, order, free, 1 if plain else most, shrink)
         if first:
-            weight = W.dtype.type(pace[ACTIVE])
-            extrapolate(f.reshape(-1), solved[a:b].reshape(-1), weight, False, True)
+            follow(W, a, b, memory, W.dtype.type(pace[ACTIVE]), False)
         turned_product(f[:, :k], f, own, True)
         if first:
             put(sums[number].reshape(-1), own.reshape(-1))
@@ -150,7 +140,9 @@ def descend_dense(  # type: ignore[no-untyped-def]
         if add_to(gate, DONE, 1) + 1 != n * of_both + (of_w if first else of_both):
             continue
         if first:
-            _add_up(grams[1], sums)
+            put(grams[1].reshape(-1), sums[0].reshape(-1))
+            for part in range(1, len(sums)):
+                add(grams[1], sums[part])
             add_to(gate, OPEN, of_both - of_w)
         elif _judge(n, factors, memory, pace, values, squares, history, done, rule, found):
             add_to(gate, OPEN, 1)

@@ -10,6 +10,7 @@ import numpy as np
 
 from partwise.kernels._compile import compiled
 from partwise.kernels._pieces import longest_piece, take
+from partwise.kernels._rows import add
 from partwise.kernels.dense import narrow_product, turned_product
 from partwise.kernels.extrapolation import follow, leave
 from partwise.kernels.quadratic import coordinate_sweeps
@@ -37,16 +38,9 @@ def _move(C, a, b, F, G, offset, free, order, limits, before, weight, judge, own
 
 
 @compiled(inline="always")
-def _add(total, part):  # type: ignore[no-untyped-def]
-    for j in range(part.shape[0]):
-        for l in range(part.shape[1]):
-            total[j, l] += part[j, l]
-
-
-@compiled(inline="always")
 def _add_gram(f, own, total):  # type: ignore[no-untyped-def]
     turned_product(f, f, own, True)
-    _add(total[len(total) - len(own) :], own)
+    add(total[len(total) - len(own) :], own)
 
 
 @compiled(error_model="numpy")
@@ -96,7 +90,7 @@ def sweep_dense_rows(  # type: ignore[no-untyped-def]
                     narrow_product(X[:, a:b], F[a:b], fresh)
                 else:
                     turned_product(X[a:b], F[a:b], fresh, False)
-                _add(sums[number], fresh)
+                add(sums[number], fresh)
             if counted:
                 _add_gram(F[a:b], own, sums[number])
         if len(values) > 0:
