@@ -35,7 +35,7 @@ __all__ = [
 ]
 
 LINE = 64  # bytes
-WIDE = 512  # bytes, for one number times many lines
+WIDE = 8 * REGISTERS.bytes  # for one number times many lines, which all stay in registers
 # Lines of which sums are formed side by side, of one kind and of two or three, as registers allow.
 LARGE = REGISTERS.bytes * REGISTERS.number >= 2048
 TOGETHER, WAYS = (8, 4) if LARGE else (4, 1)
