@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -10,10 +11,34 @@ from partwise._threads import each
 from partwise.data.base import small_blocks
 from partwise.penalties import Penalty, is_signed, prox_residual
 
-__all__ = ["Size", "column_squares", "factor_residual"]
+__all__ = ["Look", "column_squares", "factor_residual"]
 
 Size = tuple[float, np.ndarray]
 _TINY = 1e-300
+
+
+class Look:
+    """An update that moves nothing, and notes the slopes of all rows that it is shown."""
+
+    def __init__(
+        self, factors: dict[str, np.ndarray], names: Sequence[str], *, signed: bool
+    ) -> None:
+        self.factors = factors
+        self.signed = signed
+        self.slopes = {name: np.empty_like(factors[name]) for name in names}
+        self._sizes: dict[str, dict[int, Size]] = {name: {} for name in names}
+
+    def __call__(self, name: str, rows: slice, F: np.ndarray, split: Any, free: np.ndarray) -> None:
+        """Note the slopes of some rows, and how large their positive part is."""
+        positive = split.positive
+        self.slopes[name][rows] = positive - split.negative
+        sizes = column_squares(np.abs(positive) if self.signed else positive)
+        self._sizes[name][rows.start] = sizes
+
+    def residual(self, name: str, free: np.ndarray, obeyed: Sequence[Penalty]) -> float:
+        """Return the `factor_residual` of one factor."""
+        sizes = [found for _, found in sorted(self._sizes[name].items())]  # the same sums each time
+        return factor_residual(self.factors[name], self.slopes[name], sizes, free, obeyed)
 
 
 def column_squares(values: np.ndarray) -> Size:
@@ -32,7 +57,7 @@ def factor_residual(
     free: np.ndarray,
     obeyed: Sequence[Penalty],
 ) -> float:
-    """Return the residual of one factor, as `partwise.problem.Problem.kkt` has it.
+    """Return the residual of one factor, as `partwise.problem.Problem.stationarity` has it.
 
     ``sizes`` are `column_squares` of the positive part of the gradient, of consecutive rows;
     entries where ``free`` is False do not count.

@@ -13,8 +13,8 @@ import numpy as np
 
 from partwise._domain import check_domain, constant_of, reference_cost, smallest_model
 from partwise._remainder import CANCELLATION, CANCELLATION_OF_CHANGE, half_squares_left
-from partwise._stationarity import Size, column_squares, factor_residual
-from partwise._statistics import Entries, Normal, Quadratics, Split, Statistics
+from partwise._stationarity import Look
+from partwise._statistics import Entries, Normal, Quadratics, Split, Statistics, splits_of_both
 from partwise._statistics import halves_of_quadratic as halves
 from partwise._threads import PIECES, each, even_spans, in_turns, spans
 from partwise.data import Data
@@ -425,23 +425,19 @@ class Problem:
         change with the scale of X, of the loss, or between the factors. With penalties that
         are no part of `split` it is `partwise.penalties.prox_residual`.
         """
-        signed = self.signed
-        slopes = {name: np.empty_like(self.factors[name]) for name in self.free}
-        sizes: dict[str, dict[int, Size]] = {name: {} for name in self.free}
-
-        def look(name: str, rows: slice, F: np.ndarray, split: Split, free: np.ndarray) -> None:
-            positive = split.positive
-            slopes[name][rows] = positive - split.negative
-            sizes[name][rows.start] = column_squares(np.abs(positive) if signed else positive)
-
-        self.sweep(look, "split")  # one pass over X for all factors
+        look = Look(self.factors, self.free, signed=bool(self.signed))
+        product = self.model.as_product(self.factors) if self.model.plain else None
+        both = product and splits_of_both(self.data, self.loss, product, self.floor)
+        if both and len(self.free) == 2:
+            for name, split in zip(self.model.names, both, strict=True):
+                self._move(name, look, "split", split)
+        else:
+            self.sweep(look, "split")  # one pass over X for all factors, if it comes in blocks
 
         def residual(name: str) -> float:
-            parts = [found for _, found in sorted(sizes[name].items())]  # the same sums every time
-            open_, obeyed = self.free_entries(name), self.penalties[name]
-            return factor_residual(self.factors[name], slopes[name], parts, open_, obeyed)
+            return look.residual(name, self.free_entries(name), self.penalties[name])
 
-        return max(map(residual, self.free)), slopes
+        return max(map(residual, self.free)), look.slopes
 
     # --- how -----------------------------------------------------------------------------
 

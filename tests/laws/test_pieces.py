@@ -10,7 +10,7 @@ import pytest
 from scipy import sparse
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from partwise import NMF, _threads, kernels, losses, penalties
+from partwise import NMF, _statistics, _threads, kernels, losses, penalties
 from partwise.data import Listed, Weighted, as_data, dense, listed
 from partwise.data import sparse as sparse_views
 from partwise.init import make_start
@@ -164,6 +164,36 @@ def test_sums_over_whole_samples_are_few_at_a_time(storage, monkeypatch):
     at_once = problem.split("H")
     np.testing.assert_allclose(split.negative, at_once.negative, rtol=1e-12)
     np.testing.assert_allclose(split.positive, at_once.positive, rtol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("storage", ["dense", "fortran"])
+@pytest.mark.parametrize("beta", [-1.0, 0.0, 0.5, 1.0, 1.5, 3.0])
+def test_one_look_at_both_factors_is_that_at_each(beta, storage, dtype, small_pieces, monkeypatch):
+    problem = problem_of(losses.Beta(beta), storage, (penalties.L1(0.3),))
+    problem.data = as_data(problem.data.array.astype(dtype))
+    problem.factors = {name: F.astype(dtype) for name, F in problem.factors.items()}
+    looks, right = [], losses.Beta.splits
+
+    def counted(loss, X, F, A, floor):
+        looks.append(X.shape)
+        return right(loss, X, F, A, floor)
+
+    monkeypatch.setattr(losses.Beta, "splits", counted)
+    together, slopes = problem.stationarity()
+    assert len(looks) > 2
+    assert sum(rows for rows, _ in looks) == SHAPE[0 if storage == "dense" else 1]
+    with threadpool_limits(1):
+        assert problem.stationarity()[0] == together
+    done = len(looks)
+    monkeypatch.setattr(_statistics, "ROOM", 0)
+    at_each, wanted = problem.stationarity()
+    assert len(looks) == done
+    rounding = 1e-12 if dtype is np.float64 else 1e-5
+    assert together == pytest.approx(at_each, rel=rounding)
+    for name, slope in slopes.items():
+        size = np.abs(wanted[name]).max()
+        np.testing.assert_allclose(slope, wanted[name], rtol=0, atol=rounding * size)
 
 
 def blas_threads():

@@ -7,6 +7,8 @@ import numpy as np
 from partwise.kernels._compile import compiled
 from partwise.kernels._lines import WIDE, add_dots, products
 from partwise.kernels._logarithm import log
+from partwise.kernels._rows import put
+from partwise.kernels._tiles import ROWS, add_turned_tile, tile_of
 from partwise.kernels.beta import _divergence, _power, half_terms
 
 __all__ = ["product_loss", "product_split"]
@@ -43,29 +45,32 @@ def _parts(x, y, beta, q, p):  # type: ignore[no-untyped-def]
 
 
 @compiled(error_model="numpy")
-def product_split(X, F, A, beta, floor, negative, positive):  # type: ignore[no-untyped-def]
+def product_split(X, F, A, beta, floor, of_F, of_A):  # type: ignore[no-untyped-def]
     """Write both parts of the gradient of the beta-divergence of X from ``F Aᵀ`` in F.
 
-    With Y = max(F Aᵀ, floor), ``negative = (X ∘ Y^(β−2)) A`` and ``positive = Y^(β−1) A``,
-    both (rows, k); for β = 1 the latter, the same in every row, is left alone. X (rows,
-    columns), A (columns, k). Cost O(rows · columns · k), no temporary of the size of X.
+    With Y = max(F Aᵀ, floor), ``of_F`` (2, rows, k) gets ``(X ∘ Y^(β−2)) A`` and ``Y^(β−1) A``;
+    for β = 1 (1, rows, k) the former alone, since the latter is the same in every row. X (rows,
+    columns), A (columns, k). ``of_A`` of as many parts (…, columns, k) gets those of the gradient
+    in A from the same look at X; one of no parts is left alone. Cost O(rows · columns · k), no
+    temporary of the size of X.
     """
     rows, k = F.shape
     strip = WIDE // F.itemsize
-    B = np.empty((k, strip), F.dtype)
-    x, y, q, p = (
-        np.zeros(strip, F.dtype),
-        np.ones(strip, F.dtype),
-        np.zeros(strip, F.dtype),
-        np.zeros(strip, F.dtype),
-    )
-    negative[:] = 0
-    if beta != 1.0:
-        positive[:] = 0
+    two, both = len(of_F) > 1, len(of_A) > 0
+    B, T = np.empty((k, strip), F.dtype), np.empty((len(of_F), k, strip), F.dtype)
+    x, y = np.zeros(strip, F.dtype), np.ones(strip, F.dtype)
+    # Rows of F, and what they are multiplied with for the gradient in A, some at a time.
+    f, slopes = np.zeros((ROWS, k), F.dtype), np.zeros((2, ROWS, strip), F.dtype)
+    falling, rising, q, p = slopes[0], slopes[1], slopes[0, 0], slopes[1, 0]
+    negative, positive = of_F[0], of_F[len(of_F) - 1]
+    of_F[:] = 0
     for first in range(0, A.shape[0], strip):
         count = _strip(A, first, B)
         x[count:] = 0
+        T[:] = 0
         for i in range(rows):
+            if both:
+                q, p = falling[i % ROWS], rising[i % ROWS]
             for c in range(count):
                 x[c] = X[i, first + c]
             products(y, B, F[i], floor)
@@ -73,8 +78,19 @@ def product_split(X, F, A, beta, floor, negative, positive):  # type: ignore[no-
                 y[count:] = 1
             _parts(x, y, beta, q, p)
             add_dots(negative[i], B, q)
-            if beta != 1.0:
+            if two:
                 add_dots(positive[i], B, p)
+            if both:
+                put(f[i % ROWS], F[i])
+                if i % ROWS == ROWS - 1 or i == rows - 1:
+                    slopes[:, i % ROWS + 1 :] = 0
+                    for part in range(len(of_F)):
+                        for j in range(0, strip, tile_of(F)):
+                            add_turned_tile(T[part], j, slopes[part], 0, j, f, 0)
+        for part in range(len(of_A)):
+            for c in range(count):
+                for l in range(k):
+                    of_A[part, first + c, l] = T[part, l, c]
 
 
 @compiled(error_model="numpy", fastmath={"contract", "nsz", "reassoc"})

@@ -10,7 +10,10 @@ import numpy as np
 from partwise import kernels
 from partwise._errors import explain
 
-__all__ = ["Loss", "positive"]
+__all__ = ["Loss", "Parts", "positive"]
+
+# The two parts of a gradient, falling and rising; the latter None where all its rows are one.
+Parts = tuple[np.ndarray, np.ndarray | None]
 
 
 class Loss(ABC):
@@ -178,14 +181,18 @@ class Loss(ABC):
         """Return the average d(x, mean of x), less that of `constant`, where the mean tells it."""
         return None
 
-    def split(
-        self, X: np.ndarray, F: np.ndarray, A: np.ndarray, floor: float
-    ) -> tuple[np.ndarray, np.ndarray | None] | None:
+    def split(self, X: np.ndarray, F: np.ndarray, A: np.ndarray, floor: float) -> Parts | None:
         """Return (negative, positive) of dense X and the model ``Y = F Aᵀ``, times A.
 
         ``positive`` is None where it is ``flat_positive`` times the column sums of A. None
         where the loss has no form that does without an array of the size of X.
         """
+        return None
+
+    def splits(
+        self, X: np.ndarray, F: np.ndarray, A: np.ndarray, floor: float
+    ) -> tuple[Parts, Parts] | None:
+        """Return `split`, and that of the transposed problem, from one look at X."""
         return None
 
     def total_of(self, X: np.ndarray, F: np.ndarray, A: np.ndarray, floor: float) -> float | None:

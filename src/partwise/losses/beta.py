@@ -7,7 +7,7 @@ from scipy import special
 
 from partwise import kernels
 from partwise._errors import explain
-from partwise.losses.base import Loss
+from partwise.losses.base import Loss, Parts
 
 __all__ = ["Beta", "Frobenius", "ItakuraSaito", "KullbackLeibler"]
 
@@ -56,14 +56,23 @@ class Beta(Loss):
                 return float(total)
         return float(kernels.beta_total(_flat(x), _flat(y), self.beta))
 
-    def split(
+    def split(self, X: np.ndarray, F: np.ndarray, A: np.ndarray, floor: float) -> Parts:
+        return self._splits(X, F, A, floor, A[:0])[0]
+
+    def splits(
         self, X: np.ndarray, F: np.ndarray, A: np.ndarray, floor: float
-    ) -> tuple[np.ndarray, np.ndarray | None]:
-        negative = np.empty_like(F)
-        positive = np.empty_like(F) if self.beta != 1 else negative
-        limit = F.dtype.type(floor)
-        kernels.product_split(X, F, A, self.beta, limit, negative, positive)
-        return negative, positive if self.beta != 1 else None
+    ) -> tuple[Parts, Parts]:
+        return self._splits(X, F, A, floor, A)
+
+    def _splits(
+        self, X: np.ndarray, F: np.ndarray, A: np.ndarray, floor: float, asked: np.ndarray
+    ) -> tuple[Parts, Parts]:
+        # The second gradient is that of the rows of A that are asked for: all, or none.
+        parts = 1 if self.beta == 1 else 2
+        of_F = np.empty((parts, *F.shape), F.dtype)
+        of_A = np.empty((parts if len(asked) else 0, *asked.shape), F.dtype)
+        kernels.product_split(X, F, A, self.beta, F.dtype.type(floor), of_F, of_A)
+        return _pair(of_F), _pair(of_A)
 
     def total_of(self, X: np.ndarray, F: np.ndarray, A: np.ndarray, floor: float) -> float | None:
         total, scale = kernels.product_loss(X, F, A, self.beta, F.dtype.type(floor))
@@ -139,6 +148,11 @@ class ItakuraSaito(Beta):
     def __init__(self) -> None:
         super().__init__(0.0)
         self.name = "Itakura-Saito divergence"
+
+
+def _pair(parts: np.ndarray) -> Parts:
+    # Of one part the other one is left out, as of none both.
+    return parts[0] if len(parts) else parts, parts[1] if len(parts) > 1 else None
 
 
 def _flat(array: np.ndarray) -> np.ndarray:
