@@ -112,7 +112,7 @@ def descend_dense(  # type: ignore[no-untyped-def]
             set_out(pace)
             weight = W.dtype.type(pace[ACTIVE])
             extrapolate(H.reshape(-1), kept.reshape(-1), weight, False, False)
-            turned_product(H[:, :k], H, grams[0], True)
+            turned_product(H[:, :k], H, grams[0], np.bool_(True))
             add_to(gate, OPEN, of_w - 1)
         first, plain = number < of_w, pace[ITERATION] <= pace[PLAIN]
         F, A, G, most = (W, H, grams[0], repeats[0]) if first else (H, W, grams[1], repeats[1])
@@ -123,7 +123,7 @@ def descend_dense(  # type: ignore[no-untyped-def]
         # Products and sweeps are called from here, since each function between them and this
         # one would have them compiled once more.
         if first == turned:
-            turned_product(X[:, a:b], A, C, False)
+            turned_product(X[:, a:b], A, C, np.bool_(False))
         else:
             narrow_product(X[a:b], A, C)
         if first:
@@ -132,7 +132,7 @@ def descend_dense(  # type: ignore[no-untyped-def]
         coordinate_sweeps(f, G, C, order, free, 1 if plain else most, shrink)
         if first:
             follow(W, a, b, memory, W.dtype.type(pace[ACTIVE]), False)
-        turned_product(f[:, :k], f, own, True)
+        turned_product(f[:, :k], f, own, np.bool_(True))
         if first:
             put(sums[number].reshape(-1), own.reshape(-1))
         else:

@@ -31,7 +31,7 @@ def _move(C, a, b, F, G, offset, free, order, limits, before, weight, judge, own
             f[i, l] = max(f[i, l], F.dtype.type(0))
     coordinate_sweeps(f, G, C, order, free[a:b] if free.shape[0] > 0 else free, *limits)
     if judge:
-        turned_product(f, f, own, True)
+        turned_product(f, f, own, np.bool_(True))
         value = 0.5 * inner_rows(own, G) - inner_rows(f, C)
     follow(F, a, b, before, weight, False)
     return value
@@ -39,7 +39,7 @@ def _move(C, a, b, F, G, offset, free, order, limits, before, weight, judge, own
 
 @compiled(inline="always")
 def _add_gram(f, own, total):  # type: ignore[no-untyped-def]
-    turned_product(f, f, own, True)
+    turned_product(f, f, own, np.bool_(True))
     add(total[len(total) - len(own) :], own)
 
 
@@ -80,7 +80,7 @@ def sweep_dense_rows(  # type: ignore[no-untyped-def]
             b = min(a + most, ends[number + 1])
             C = room[: b - a]
             if turned:
-                turned_product(X[:, a:b], A, C, False)
+                turned_product(X[:, a:b], A, C, np.bool_(False))
             else:
                 narrow_product(X[a:b], A, C)
             judge = len(values) > 0
@@ -89,7 +89,7 @@ def sweep_dense_rows(  # type: ignore[no-untyped-def]
                 if turned:
                     narrow_product(X[:, a:b], F[a:b], fresh)
                 else:
-                    turned_product(X[a:b], F[a:b], fresh, False)
+                    turned_product(X[a:b], F[a:b], fresh, np.bool_(False))
                 add(sums[number], fresh)
             if counted:
                 _add_gram(F[a:b], own, sums[number])
