@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from partwise import kernels
 from partwise._threads import each
 from partwise.data.base import small_blocks
 from partwise.penalties import Penalty, is_signed, prox_residual
@@ -47,7 +48,7 @@ def column_squares(values: np.ndarray) -> Size:
     Squares of huge slopes would overflow.
     """
     size = max(float(values.max(initial=0)), _TINY)
-    return size, np.square(_over(values, size)).sum(axis=0)
+    return size, kernels.squares_of_columns(_over(values, size))
 
 
 def factor_residual(
@@ -70,7 +71,7 @@ def factor_residual(
     if not all(penalty.shifts for penalty in obeyed):
         smooth = sum(q.gradient(F) for q in obeyed if q.smooth and not q.shifts)
         return prox_residual(obeyed, F, slope + smooth, size * p)
-    f = np.sqrt(sum(each(lambda i: np.square(F[i], dtype=np.float64).sum(axis=0), pieces)) / len(F))
+    f = np.sqrt(sum(each(lambda i: kernels.squares_of_columns(F[i]), pieces)) / len(F))
     # An empty component has no size of its own: it is judged at the size of the others.
     f = np.where(f > 0, f, f.max(initial=0.0))
     scale = np.sqrt(len(F) * np.sum((f * p) ** 2))
@@ -81,10 +82,11 @@ def factor_residual(
 
     def square(i: slice) -> float:
         residual = (F[i] - np.maximum(lowest, F[i] - _over(slope[i], size) * step)) * p
-        return float(np.sum(np.square(residual * free[i] if free.shape[0] else residual)))
+        moves = residual * free[i] if free.shape[0] else residual
+        return float(np.einsum("ij,ij->", moves, moves))
 
     return float(np.sqrt(sum(each(square, pieces))) / scale)
 
 
 def _over(values: np.ndarray, size: float) -> np.ndarray:
-    return values.astype(np.float64) / size
+    return values.astype(np.float64, copy=False) / size

@@ -224,7 +224,7 @@ def splits_of_both(
 ) -> tuple[Split, Split] | None:
     """Return the gradients in F and A of the loss of dense data from ``F Aᵀ``, from one look.
 
-    None where that is not served. Cost O(entries · k), three quarters of that of both in turn.
+    None where that is not served. Cost O(entries · k), that of one of them and a product more.
     """
     if not (isinstance(data, Dense) and data.complete) or loss.quadratic:
         return None
@@ -233,7 +233,8 @@ def splits_of_both(
         found = splits_of_both(data.T, loss, (A, F), floor)
         return None if found is None else (found[1], found[0])
     pieces = data.spans(20 * F.shape[1])
-    if 2 * len(pieces) * A.nbytes > ROOM:
+    parts_of_A = 1 if loss.flat_positive is not None else 2
+    if parts_of_A * len(pieces) * A.nbytes > ROOM:
         return None
     parts: Any = each(lambda rows: loss.splits(X[rows], F[rows], A, floor), pieces)
     if parts[0] is None:
@@ -247,7 +248,7 @@ def _joined(parts: Sequence[Parts], join: Any, loss: Loss, other: np.ndarray) ->
     if parts[0][1] is not None:
         return Split(negative, join([part[1] for part in parts]))
     assert loss.flat_positive is not None
-    return Split.flat(negative, loss.flat_positive * other.sum(axis=0, dtype=np.float64)[None])
+    return Split.flat(negative, loss.flat_positive * kernels.sums_of_columns(other)[None])
 
 
 def halves_of_quadratic(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -62,6 +62,7 @@ _FILES = {
     "stochastic": ("stochastic_block",),
     "sums": ("mixed_rows_to_sums", "solve_rows_to_sums"),
     "together": ("descend_dense",),
+    "totals": ("squares_of_columns", "sums_of_columns"),
     "variation": ("variation_columns",),
     "waiting": ("wait_for_change",),
     "whole": ("sweep_dense_rows", "sweep_sparse_rows"),

@@ -8,6 +8,8 @@ from typing import Any, Self
 
 import numpy as np
 
+from partwise import kernels
+
 __all__ = ["Factors", "Model"]
 
 Factors = dict[str, np.ndarray]
@@ -65,12 +67,10 @@ class Model(ABC):
 
     def total(self, factors: Factors) -> float:
         """Return Σ X̂."""
-        sums = [factors[name].sum(axis=0, dtype=np.float64) for name in self.names]
+        sums = [kernels.sums_of_columns(factors[name]) for name in self.names]
         return float(np.prod(sums, axis=0).sum())
 
     def adjoint_of_ones(self, factors: Factors, name: str) -> np.ndarray:
         """Return one row (1, k) of the adjoint of the array of ones; all rows are equal."""
-        sums = [
-            factors[other].sum(axis=0, dtype=np.float64) for other in self.names if other != name
-        ]
+        sums = [kernels.sums_of_columns(factors[other]) for other in self.names if other != name]
         return np.prod(sums, axis=0)[None, :].astype(factors[name].dtype)

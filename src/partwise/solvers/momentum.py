@@ -30,7 +30,7 @@ def only_signs(problem: Problem) -> bool:
 
 
 def _sizes(F: np.ndarray) -> np.ndarray:
-    sizes = F.sum(axis=0, dtype=np.float64)
+    sizes = kernels.sums_of_columns(F)
     return np.where(sizes > 0, sizes, 1.0)
 
 

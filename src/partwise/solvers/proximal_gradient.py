@@ -163,9 +163,9 @@ def _enter_domain(problem: Problem) -> None:
 def enter(problem: Problem, name: str) -> None:
     """Move a factor into its constraints, and the scale that it loses into another factor."""
     F = problem.factors[name]
-    before = F.sum(axis=0, dtype=np.float64)
+    before = kernels.sums_of_columns(F)
     F[...] = joint_start(problem.penalties[name], F)
-    after = F.sum(axis=0, dtype=np.float64)
+    after = kernels.sums_of_columns(F)
     ratio = np.divide(before, after, out=np.ones_like(after), where=(after > 0) & (before > 0))
     for other in problem.free:
         if other != name and all(map(_lets_scale, problem.penalties[other])):
