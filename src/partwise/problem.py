@@ -426,13 +426,14 @@ class Problem:
         are no part of `split` it is `partwise.penalties.prox_residual`.
         """
         look = Look(self.factors, self.free, signed=bool(self.signed))
-        product = self.model.as_product(self.factors) if self.model.plain else None
+        two = self.model.plain and len(self.free) == 2
+        product = self.model.as_product(self.factors) if two else None
         both = product and splits_of_both(self.data, self.loss, product, self.floor)
-        if both and len(self.free) == 2:
+        if both:
             for name, split in zip(self.model.names, both, strict=True):
                 self._move(name, look, "split", split)
         else:
-            self.sweep(look, "split")  # one pass over X for all factors, if it comes in blocks
+            self.sweep(look, "split")
 
         def residual(name: str) -> float:
             return look.residual(name, self.free_entries(name), self.penalties[name])

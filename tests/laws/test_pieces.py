@@ -186,6 +186,9 @@ def test_one_look_at_both_factors_is_that_at_each(beta, storage, dtype, small_pi
     with threadpool_limits(1):
         assert problem.stationarity()[0] == together
     done = len(looks)
+    problem.free = ("W",)
+    assert set(problem.stationarity()[1]) == {"W"}
+    problem.free = ("W", "H")
     monkeypatch.setattr(_statistics, "ROOM", 0)
     at_each, wanted = problem.stationarity()
     assert len(looks) == done

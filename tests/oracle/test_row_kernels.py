@@ -282,11 +282,15 @@ def test_parts_and_loss_of_a_product(dtype, beta, columns, turned):
     if turned:
         X = np.asfortranarray(X)
     Y = np.maximum(F.astype(np.float64) @ A.T, floor)
-    negative, positive = np.full_like(F, np.nan), np.full_like(F, np.nan)
-    kernels.product_split(X, F, A, beta, floor, negative, positive)
-    close(negative, (X * Y ** (beta - 2)) @ A, dtype)
-    if beta != 1:
-        close(positive, Y ** (beta - 1) @ A, dtype)
+    wanted = [X * Y ** (beta - 2), Y ** (beta - 1)][: 1 if beta == 1 else 2]
+    of_F, of_A = (np.full((len(wanted), *factor.shape), np.nan, dtype) for factor in (F, A))
+    alone = np.full_like(of_F, np.nan)
+    kernels.product_split(X, F, A, beta, floor, alone, of_A[:0])
+    kernels.product_split(X, F, A, beta, floor, of_F, of_A)
+    np.testing.assert_array_equal(alone, of_F)
+    for part, slope in enumerate(wanted):
+        close(of_F[part], slope @ A, dtype)
+        close(of_A[part], slope.T @ F, dtype)
     total, scale = kernels.product_loss(X, F, A, beta, floor)
     wanted = np.empty(X.size)
     kernels.beta_values(X.astype(np.float64).ravel(), Y.ravel(), beta, wanted)

@@ -50,9 +50,9 @@ def product_split(X, F, A, beta, floor, of_F, of_A):  # type: ignore[no-untyped-
 
     With Y = max(F Aᵀ, floor), ``of_F`` (2, rows, k) gets ``(X ∘ Y^(β−2)) A`` and ``Y^(β−1) A``;
     for β = 1 (1, rows, k) the former alone, since the latter is the same in every row. X (rows,
-    columns), A (columns, k). ``of_A`` of as many parts (…, columns, k) gets those of the gradient
-    in A from the same look at X; one of no parts is left alone. Cost O(rows · columns · k), no
-    temporary of the size of X.
+    columns) in any order, F and A (columns, k) in C order, all of one dtype. ``of_A`` of as many
+    parts (…, columns, k) gets those of the gradient in A from the same look at X; one of no parts
+    is left alone. Cost O(rows · columns · k), no temporary of the size of X.
     """
     rows, k = F.shape
     strip = WIDE // F.itemsize
@@ -85,7 +85,7 @@ def product_split(X, F, A, beta, floor, of_F, of_A):  # type: ignore[no-untyped-
                 if i % ROWS == ROWS - 1 or i == rows - 1:
                     slopes[:, i % ROWS + 1 :] = 0
                     for part in range(len(of_F)):
-                        for j in range(0, strip, tile_of(F)):
+                        for j in range(0, count, tile_of(F)):
                             add_turned_tile(T[part], j, slopes[part], 0, j, f, 0)
         for part in range(len(of_A)):
             for c in range(count):

@@ -167,7 +167,7 @@ def _moved(data: Any, D: np.ndarray, A: np.ndarray) -> tuple[np.ndarray, np.ndar
     Both in float64. The unit of a row of D is a power of two, and the sum is of squares of the row
     over it: squares in the dtype of D would leave its range.
     """
-    least, one = np.finfo(D.dtype).minexp, D.dtype.type(1)  # one over which is a number too
+    least, one = np.finfo(D.dtype).minexp, D.dtype.type(1)  # the inverse of a unit is finite
     powers = np.maximum(np.frexp(np.abs(D).max(axis=1))[1], least)
     power = max(int(np.frexp(np.abs(A).max())[1]), least)
     D, A = D * np.ldexp(one, -powers)[:, None], A * np.ldexp(one, -power)
