@@ -97,7 +97,7 @@ def test_only_binary_weights_of_nearly_complete_data_are_filled():
 @pytest.mark.parametrize("weighted", [False, True], ids=["known", "weighted"])
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 @pytest.mark.parametrize("shape", [(1, 1), (3, 5), (6, 16), (13, 70), (101, 600), (40, 1030)])
-@pytest.mark.parametrize("k", [1, 3, 20])
+@pytest.mark.parametrize("k", [1, 3, 8, 13, 20])
 def test_what_is_left_of_known_entries(shape, k, dtype, weighted):
     """Whole tiles, edges, fewer rows than a tile, and columns from the middle of an array."""
     rng = np.random.default_rng(0)
