@@ -434,11 +434,8 @@ class Problem:
                 self._move(name, look, "split", split)
         else:
             self.sweep(look, "split")
-
-        def residual(name: str) -> float:
-            return look.residual(name, self.free_entries(name), self.penalties[name])
-
-        return max(map(residual, self.free)), look.slopes
+        left = [look.residual(n, self.free_entries(n), self.penalties[n]) for n in self.free]
+        return max(left), look.slopes
 
     # --- how -----------------------------------------------------------------------------
 

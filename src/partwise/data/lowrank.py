@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from partwise import kernels
 from partwise._threads import each, spans
 from partwise.data.base import Data, Index, even_blocks
 
@@ -51,7 +52,7 @@ class LowRank(Data):
 
     @cached_property
     def _sum(self) -> float:
-        sums = (side.sum(axis=0, dtype=np.float64) for side in (self.left, self.right))
+        sums = (kernels.sums_of_columns(side) for side in (self.left, self.right))
         return float(np.dot(*sums))
 
     @cached_property

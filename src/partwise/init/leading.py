@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.linalg import eigh
 
+from partwise import kernels
 from partwise.data import Data
 from partwise.data.base import even_blocks
 
@@ -32,7 +33,7 @@ def leading(data: Data, k: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     # Within the space that was found the decomposition is exact.
     turn = np.linalg.eigh(_gram_of_rows(Y))[1][:, ::-1][:, :k]
     U = Y @ turn.astype(Y.dtype)
-    s = np.sqrt(np.einsum("ij,ij->j", U, U, dtype=np.float64))
+    s = np.sqrt(kernels.squares_of_columns(U))
     U /= np.where(s > 0, s, 1).astype(U.dtype)
     return U, s, (V @ turn).T
 

@@ -42,7 +42,7 @@ def lower(F: np.ndarray, gram: np.ndarray, cross: np.ndarray, sweeps: int, enoug
 
 def balanced(W: np.ndarray, H: np.ndarray) -> dict[str, np.ndarray]:
     """Return both factors with each component scaled so that ‖W[:, j]‖ = ‖H[:, j]‖."""
-    norms = [np.sqrt(np.square(F, dtype=np.float64).sum(axis=0)) for F in (W, H)]
+    norms = [np.sqrt(kernels.squares_of_columns(F)) for F in (W, H)]
     alive = (norms[0] > 0) & (norms[1] > 0)
     ratio = np.sqrt(np.divide(norms[1], norms[0], out=np.ones_like(norms[0]), where=alive))
     return {"W": (W * ratio).astype(W.dtype), "H": (H / ratio).astype(H.dtype)}

@@ -57,22 +57,20 @@ class Beta(Loss):
         return float(kernels.beta_total(_flat(x), _flat(y), self.beta))
 
     def split(self, X: np.ndarray, F: np.ndarray, A: np.ndarray, floor: float) -> Parts:
-        return self._splits(X, F, A, floor, A[:0])[0]
+        of_F = self._parts_for(F)
+        kernels.product_split(X, F, A, self.beta, F.dtype.type(floor), of_F, of_F[:0])
+        return _pair(of_F)
 
     def splits(
         self, X: np.ndarray, F: np.ndarray, A: np.ndarray, floor: float
     ) -> tuple[Parts, Parts]:
-        return self._splits(X, F, A, floor, A)
-
-    def _splits(
-        self, X: np.ndarray, F: np.ndarray, A: np.ndarray, floor: float, asked: np.ndarray
-    ) -> tuple[Parts, Parts]:
-        # The second gradient is that of the rows of A that are asked for: all, or none.
-        parts = 1 if self.beta == 1 else 2
-        of_F = np.empty((parts, *F.shape), F.dtype)
-        of_A = np.empty((parts if len(asked) else 0, *asked.shape), F.dtype)
+        of_F, of_A = self._parts_for(F), self._parts_for(A)
         kernels.product_split(X, F, A, self.beta, F.dtype.type(floor), of_F, of_A)
         return _pair(of_F), _pair(of_A)
+
+    def _parts_for(self, F: np.ndarray) -> np.ndarray:
+        # Room for those of a factor's gradient; of β = 1 the rising one has equal rows.
+        return np.empty((1 if self.beta == 1 else 2, *F.shape), F.dtype)
 
     def total_of(self, X: np.ndarray, F: np.ndarray, A: np.ndarray, floor: float) -> float | None:
         total, scale = kernels.product_loss(X, F, A, self.beta, F.dtype.type(floor))
@@ -151,8 +149,7 @@ class ItakuraSaito(Beta):
 
 
 def _pair(parts: np.ndarray) -> Parts:
-    # Of one part the other one is left out, as of none both.
-    return parts[0] if len(parts) else parts, parts[1] if len(parts) > 1 else None
+    return parts[0], parts[1] if len(parts) > 1 else None
 
 
 def _flat(array: np.ndarray) -> np.ndarray:
